@@ -1,0 +1,141 @@
+/*
+ * The table of gate policies and the choice of gated units. The draws themselves, whose counters of random numbers are
+ * published in docs/gates-test-vectors.md and must never change, are in bernoulli.c and fixed.c.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "gate/policy.h"
+
+static const struct dd_gate_policy policies[] = {
+    {{"none", "none", "every unit runs in every iteration"},
+     dd_gate_none_parse, dd_gate_none_draw, dd_gate_fixed_expected_off},
+    {{"uniform", "uniform:P or uniform:P1,P2,...", "each gated unit is off with probability P (P1 in stage 1, ...)"},
+     dd_gate_uniform_parse, dd_gate_bernoulli_draw, dd_gate_bernoulli_expected_off},
+    {{"linear", "linear:P", "unit l of L is off with probability P*l/L (stochastic depth)"},
+     dd_gate_linear_parse, dd_gate_bernoulli_draw, dd_gate_bernoulli_expected_off},
+    {{"exact", "exact:K", "exactly K gated units are off, drawn anew in each iteration"},
+     dd_gate_exact_parse, dd_gate_exact_draw, dd_gate_fixed_expected_off},
+};
+enum { POLICY_COUNT = sizeof policies / sizeof policies[0] };
+
+enum first_units { FIRST_NONE, FIRST_STAGE1, FIRST_ALL };
+
+const struct dd_gate_policy_help *dd_gate_policy_help(int index) {
+    return index >= 0 && index < POLICY_COUNT ? &policies[index].help : NULL;
+}
+
+dd_status dd_gate_fail_form(const dd_gate *gate, const char *policy) {
+    return dd_fail(DD_ERROR_USAGE, "gate policy '%s' is incomplete or has too much: write %s", policy,
+                   gate->policy->help.form);
+}
+
+dd_status dd_gate_parse_ratio(const char *policy, const char *text, size_t length, double *ratio) {
+    char copy[32];
+    char *end = copy;
+    if (length > 0 && length < sizeof copy && strspn(text, "0123456789.eE+-") >= length) {
+        memcpy(copy, text, length);
+        copy[length] = '\0';
+        *ratio = strtod(copy, &end);
+    }
+    if (end == copy || *end != '\0' || !(*ratio >= 0.0 && *ratio <= 1.0))
+        return dd_fail(DD_ERROR_USAGE, "gate policy '%s': '%.*s' is not a ratio, write a number from 0 to 1", policy,
+                       (int)(length < 64 ? length : 64), text);
+    return DD_OK;
+}
+
+static const struct dd_gate_policy *find_policy(const char *text) {
+    size_t length = strcspn(text, ":");
+    for (int i = 0; i < POLICY_COUNT; i++)
+        if (strlen(policies[i].help.name) == length && !memcmp(policies[i].help.name, text, length))
+            return &policies[i];
+    return NULL;
+}
+
+static dd_status parse_first(const char *text, enum first_units *first) {
+    static const char *const names[] = {[FIRST_NONE] = "none", [FIRST_STAGE1] = "stage1", [FIRST_ALL] = "all"};
+    for (int i = 0; i <= FIRST_ALL; i++)
+        if (!strcmp(names[i], text)) {
+            *first = (enum first_units)i;
+            return DD_OK;
+        }
+    return dd_fail(DD_ERROR_USAGE, "unknown value '%s' for the gating of first units: write none, stage1 or all", text);
+}
+
+/* Lists the stages and the gated units of net in gate, whose policy is set. */
+static dd_status list_units(dd_gate *gate, const dd_net *net, enum first_units first) {
+    struct dd_net_summary summary;
+    dd_net_summarize(net, &summary);
+    if (summary.units > DD_GATE_MAX_UNITS)
+        return dd_fail(DD_ERROR_USAGE, "the network has %d units, gates are drawn for at most %d", summary.units,
+                       DD_GATE_MAX_UNITS);
+    gate->units = summary.units;
+    gate->stage = dd_calloc((size_t)summary.units, sizeof *gate->stage);
+    gate->gated = dd_calloc((size_t)summary.units, sizeof *gate->gated);
+    gate->ratio = dd_calloc((size_t)summary.units, sizeof *gate->ratio);
+    if (!gate->stage || !gate->gated || !gate->ratio)
+        return dd_fail_memory("gates", (size_t)summary.units * sizeof *gate->ratio);
+    for (int u = 0; u < gate->units; u++) {
+        struct dd_unit_summary unit;
+        DD_TRY(dd_net_unit(net, u, &unit));
+        gate->stage[u] = unit.stage;
+        gate->stages = unit.stage;
+        if (!unit.first || first == FIRST_ALL || (first == FIRST_STAGE1 && unit.stage == 1))
+            gate->gated[gate->gated_count++] = u;
+    }
+    return DD_OK;
+}
+
+dd_status dd_gate_create(const struct dd_gate_options *options, const dd_net *net, dd_gate **gate) {
+    const char *text = options->policy ? options->policy : "none";
+    enum first_units first = FIRST_NONE;
+    *gate = NULL;
+    DD_TRY(parse_first(options->first ? options->first : "none", &first));
+    const struct dd_gate_policy *policy = find_policy(text);
+    if (!policy)
+        return dd_fail(DD_ERROR_USAGE, "unknown gate policy '%s': write none, uniform:P, uniform:P1,P2,..., linear:P "
+                       "or exact:K", text);
+
+    dd_gate *made = dd_calloc(1, sizeof *made);
+    if (!made)
+        return dd_fail_memory("gates", sizeof *made);
+    made->policy = policy;
+    made->seed = options->seed;
+    const char *colon = strchr(text, ':');
+    dd_status status;
+    DD_GOTO(status, error, list_units(made, net, first));
+    DD_GOTO(status, error, policy->parse(made, text, colon ? colon + 1 : NULL));
+    if (made->gated_count == 0 && policy != &policies[0])
+        dd_warning("gate policy '%s' does nothing: the network has only first units of stages, which are not gated",
+                   text);
+    *gate = made;
+    return DD_OK;
+error:
+    dd_gate_destroy(&made);
+    return status;
+}
+
+void dd_gate_destroy(dd_gate **gate) {
+    if (!gate || !*gate)
+        return;
+    free((*gate)->stage);
+    free((*gate)->gated);
+    free((*gate)->ratio);
+    free(*gate);
+    *gate = NULL;
+}
+
+void dd_gate_draw(const dd_gate *gate, uint64_t iteration, unsigned char *mask) {
+    memset(mask, 1, (size_t)gate->units);
+    gate->policy->draw(gate, (uint32_t)iteration, mask); /* runs beyond 2^32 iterations repeat their gates */
+}
+
+int dd_gate_gated_units(const dd_gate *gate) {
+    return gate->policy == &policies[0] ? 0 : gate->gated_count;
+}
+
+double dd_gate_expected_run(const dd_gate *gate) {
+    return gate->units - gate->policy->expected_off(gate);
+}
