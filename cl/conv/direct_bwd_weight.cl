@@ -1,0 +1,138 @@
+/*
+ * Direct convolution, backward weights: dw = sum over pixels of prologue(x) * dz, with both formed on load.
+ * A work-item sums one slice of the batch (a run of bands: ROWS output rows of IMAGES images) for GROUP_SOURCES x
+ * GROUP_TARGETS channel blocks; slices are added up afterwards (direct_weight.cl). Reads each of its blocks of x and dz
+ * once a band. Build options: direct.clh and
+ *   IMAGES                         images in a band; more than 1 only if ROWS is TARGET_H
+ *   GROUP_SOURCES, GROUP_TARGETS   channel blocks of a work-item; the last group may have fewer
+ *   BLOCK_VALUES, BLOCK_TARGETS    register block: values of x (channels, dividing SV; if SV is 1 taps, a row of them
+ *                                  or all) x target blocks (dividing GROUP_TARGETS and TARGET_BLOCKS)
+ */
+#include "common.clh"
+
+#define BAND_OF_INPUT
+#include "conv/direct.clh"
+
+#define BANDS ((TARGET_H + ROWS - 1) / ROWS)
+#define OUTPUT_PIXELS (ROWS * TARGET_W) /* of dz in one image of a band */
+
+/* While a band is computed, the next one's new rows of x, g and z (which follow in memory) come in, a share a sweep. */
+#define SWEEPS_PER_BAND (GROUP_TARGETS / BLOCK_TARGETS * GROUP_SOURCES * (VALUES / BLOCK_VALUES))
+#define SHARE_OF(lines) (((lines) + SWEEPS_PER_BAND - 1) / SWEEPS_PER_BAND)
+#define X_SHARE SHARE_OF(IMAGES * ROWS * STRIDE * SOURCE_W * SV * 4 / LINE)
+#define DZ_SHARE SHARE_OF(IMAGES * ROWS * TARGET_W * V * 4 / LINE)
+#define VALUES (TAPS * SV) /* of one source block that meet one pixel of dz */
+
+/* Where value v of a pixel lies in the band, in floats from the pixel's first tap and channel. */
+#define VALUE_AT(v) (((v) / SV / KERNEL * BAND_COLS + (v) / SV % KERNEL) * SV + (v) % SV)
+
+/*
+ * Adds one band's products to BLOCK_VALUES values x BLOCK_TARGETS blocks of sums. x at the first of the values, dz at
+ * the first of the blocks [.][IMAGES][OUTPUT_PIXELS], sums at both, step from target block to target block.
+ */
+INLINE void sweep(vfloat *sums, int step, const float *x, const vfloat *dz, int images, int rows)
+{
+    vfloat acc[BLOCK_VALUES][BLOCK_TARGETS];
+    UNROLL for (int v = 0; v < BLOCK_VALUES; v++)
+        UNROLL for (int t = 0; t < BLOCK_TARGETS; t++)
+            acc[v][t] = sums[t * step + v];
+    for (int m = 0; m < images; m++)
+        for (int r = 0; r < rows; r++) {
+            const float *value = x + (m * BAND_PIXELS + r * PIXEL_STEP * BAND_COLS) * SV;
+            const vfloat *gradient = dz + m * OUTPUT_PIXELS + r * TARGET_W;
+            UNROLL_BY(2) for (int i = 0; i < TARGET_W; i++) {
+                vfloat gradients[BLOCK_TARGETS];
+                UNROLL for (int t = 0; t < BLOCK_TARGETS; t++)
+                    gradients[t] = gradient[t * IMAGES * OUTPUT_PIXELS + i];
+                UNROLL for (int v = 0; v < BLOCK_VALUES; v++) {
+                    const vfloat factor = DD_SPLAT(value[i * PIXEL_STEP * SV + VALUE_AT(v)]);
+                    UNROLL for (int t = 0; t < BLOCK_TARGETS; t++)
+                        acc[v][t] = fma(gradients[t], factor, acc[v][t]);
+                }
+            }
+        }
+    UNROLL for (int v = 0; v < BLOCK_VALUES; v++)
+        UNROLL for (int t = 0; t < BLOCK_TARGETS; t++)
+            sums[t * step + v] = acc[v][t];
+}
+
+/* Addresses of the next shares; z that of g if unused. Steps from block to block. */
+struct ahead {
+    size_t x, g, z, x_step, dz_step;
+};
+
+INLINE void prefetch_share(struct ahead *ahead, int sources, int targets)
+{
+    for (int s = 0; s < sources; s++)
+        prefetch_lines(ahead->x + s * ahead->x_step, X_SHARE);
+    for (int t = 0; t < targets; t++) {
+        prefetch_lines(ahead->g + t * ahead->dz_step, DZ_SHARE);
+        prefetch_lines(ahead->z + t * ahead->dz_step, DZ_SHARE);
+    }
+    ahead->x += X_SHARE * LINE;
+    ahead->g += DZ_SHARE * LINE;
+    ahead->z += DZ_SHARE * LINE;
+}
+
+/*
+ * x [SOURCE_BLOCKS][n][SOURCE_H][SOURCE_W][SV], scale and shift [SOURCE_BLOCKS][SV];
+ * g, z [TARGET_BLOCKS][n][TARGET_H][TARGET_W][V];
+ * k1, k2, k3, relu_scale, relu_shift [TARGET_BLOCKS][V] as gradient_kind needs them;
+ * part [slices][TARGET_BLOCKS][SOURCE_BLOCKS][TAPS][SV][V], written whole.
+ * Work-item (i, s, t): bands i * bands_per_slice and on, source group s, target group t.
+ * Global size: slices x source groups x target groups.
+ */
+__kernel DD_SINGLE void direct_backward_weights(
+    __global const sfloat *restrict x, int prologue, __global const sfloat *scale, __global const sfloat *shift,
+    __global const vfloat *restrict g, __global const vfloat *restrict z, int gradient_kind, __global const vfloat *k1,
+    __global const vfloat *k2, __global const vfloat *k3, __global const vfloat *relu_scale,
+    __global const vfloat *relu_shift, __global vfloat *restrict part, int n, int bands_per_slice)
+{
+    const struct gradient how_dz = {k1, k2, k3, relu_scale, relu_shift, gradient_kind};
+    __global const vfloat *second = gradient_kind == GRADIENT_PLAIN ? g : z;
+    const int bands = (n + IMAGES - 1) / IMAGES * BANDS;
+    const int begin = get_global_id(0) * bands_per_slice, end = min(begin + bands_per_slice, bands);
+    const int s0 = get_global_id(1) * GROUP_SOURCES, sources = min(GROUP_SOURCES, SOURCE_BLOCKS - s0);
+    const int t0 = get_global_id(2) * GROUP_TARGETS, targets = min(GROUP_TARGETS, TARGET_BLOCKS - t0);
+    const size_t x_step = (size_t)n * SOURCE_H * SOURCE_W, dz_step = (size_t)n * TARGET_H * TARGET_W;
+    const int step = GROUP_SOURCES * VALUES; /* of sums, from target block to target block */
+    sfloat band[GROUP_SOURCES * IMAGES * BAND_PIXELS];
+    vfloat dz[GROUP_TARGETS * IMAGES * OUTPUT_PIXELS], sums[GROUP_TARGETS * GROUP_SOURCES * VALUES];
+    struct prologue how_x[GROUP_SOURCES];
+
+    for (int s = 0; s < sources; s++)
+        how_x[s] = load_prologue(prologue, scale, shift, s0 + s);
+    for (int i = 0; i < GROUP_TARGETS * GROUP_SOURCES * VALUES; i++)
+        sums[i] = DD_SPLAT(0.0f);
+    for (int b = begin; b < end; b++) {
+        const int image = b / BANDS * IMAGES, images = min(IMAGES, n - image);
+        const int y0 = b % BANDS * ROWS, rows = min(ROWS, TARGET_H - y0);
+        for (int s = 0; s < sources; s++)
+            for (int m = 0; m < images; m++)
+                stage(band + (s * IMAGES + m) * BAND_PIXELS,
+                      x + (s0 + s) * x_step + (size_t)(image + m) * SOURCE_H * SOURCE_W, y0, how_x[s]);
+        for (int t = 0; t < targets; t++)
+            for (int m = 0; m < images; m++) {
+                const size_t at = (t0 + t) * dz_step + ((size_t)(image + m) * TARGET_H + y0) * TARGET_W;
+                load_gradient(dz + (t * IMAGES + m) * OUTPUT_PIXELS, g + at, z + at, rows * TARGET_W, &how_dz, t0 + t);
+            }
+        const size_t last = image + IMAGES - 1;
+        const size_t next_x = s0 * x_step + (last * SOURCE_H + (y0 + ROWS) * STRIDE + PAD) * SOURCE_W;
+        const size_t next_dz = t0 * dz_step + (last * TARGET_H + y0 + ROWS) * TARGET_W;
+        struct ahead ahead = {(size_t)(x + next_x), (size_t)(g + next_dz), (size_t)(second + next_dz),
+                              x_step * sizeof(sfloat), dz_step * sizeof(vfloat)};
+        for (int t = 0; t < targets; t += BLOCK_TARGETS)
+            for (int s = 0; s < sources; s++)
+                for (int v = 0; v < VALUES; v += BLOCK_VALUES) {
+                    prefetch_share(&ahead, sources, targets);
+                    sweep(sums + t * step + s * VALUES + v, step,
+                          (const float *)(band + s * IMAGES * BAND_PIXELS) + VALUE_AT(v),
+                          dz + t * IMAGES * OUTPUT_PIXELS, images, rows);
+                }
+    }
+    for (int t = 0; t < targets; t++) {
+        const size_t at = ((size_t)get_global_id(0) * TARGET_BLOCKS + t0 + t) * SOURCE_BLOCKS + s0;
+        for (int i = 0; i < sources * VALUES; i++)
+            part[at * VALUES + i] = sums[t * step + i];
+    }
+}

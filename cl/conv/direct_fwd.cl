@@ -1,0 +1,111 @@
+/*
+ * Direct convolution, forward: y = w * prologue(x), with the statistics of y per slice.
+ * A slice is a run of bands (ROWS output rows of one image); a work-item does all channels of one slice.
+ * Reads each x once a band (plus halo), w once per register block from the cache; writes y once.
+ * Build options: direct.clh and
+ *   BLOCK_TARGETS, BLOCK_PIXELS, TAP_UNROLL, CHANNEL_UNROLL   register block
+ */
+#include "common.clh"
+
+#define BAND_OF_INPUT
+#define ROW_PIXELS TARGET_W
+#include "conv/direct.clh"
+
+#define BANDS ((TARGET_H + ROWS - 1) / ROWS)
+
+/* While a band is computed, the next one's new rows of x (which follow in memory) come in, a share a register block. */
+#define BLOCKS_PER_BAND (TARGET_BLOCKS / BLOCK_TARGETS * ROWS * BLOCKS_PER_ROW)
+#define BAND_LINES (ROWS * STRIDE * SOURCE_W * SV * 4 / LINE)
+#define SHARE ((BAND_LINES + BLOCKS_PER_BAND - 1) / BLOCKS_PER_BAND)
+
+/* Sums around a shift, so that squares do not cancel (Chan, Golub, LeVeque 1983). */
+struct statistics {
+    vfloat shift, sum, square;
+};
+
+/* One register block: products, store at y, statistics. first: the slice's first values become the shift. */
+INLINE void convolve(const int pixels, const float *band, __global const vfloat *restrict w,
+                     __global vfloat *restrict y, size_t y_step, struct statistics *stats, bool first)
+{
+    const struct taps taps = {KERNEL, KERNEL, BAND_COLS * SV, SV, KERNEL * SV, SV};
+    vfloat acc[BLOCK_TARGETS][BLOCK_PIXELS];
+    for (int t = 0; t < BLOCK_TARGETS; t++)
+        prefetch_lines((size_t)(y + t * y_step), (pixels * V * 4 + LINE - 1) / LINE);
+    multiply(acc, pixels, band, w, taps);
+    UNROLL for (int t = 0; t < BLOCK_TARGETS; t++) {
+        if (first)
+            stats[t].shift = acc[t][0];
+        UNROLL for (int p = 0; p < pixels; p++) {
+            const vfloat d = acc[t][p] - stats[t].shift;
+            stats[t].sum += d;
+            stats[t].square = fma(d, d, stats[t].square);
+            y[t * y_step + p] = acc[t][p];
+        }
+    }
+}
+
+/*
+ * x [SOURCE_BLOCKS][n][SOURCE_H][SOURCE_W][SV], scale and shift [SOURCE_BLOCKS][SV];
+ * w [TARGET_BLOCKS][SOURCE_BLOCKS][TAPS][SV][V]; y [TARGET_BLOCKS][n][TARGET_H][TARGET_W][V];
+ * partials [slices][3][TARGET_BLOCKS][V]: count, mean, sum of squared deviations, if want_partials.
+ * Work-item i: bands i * bands_per_slice and on. Global size: slices.
+ */
+__kernel DD_SINGLE void direct_forward(__global const sfloat *restrict x, int prologue, __global const sfloat *scale,
+                                       __global const sfloat *shift, __global const vfloat *restrict w,
+                                       __global vfloat *restrict y, __global vfloat *partials, int want_partials, int n,
+                                       int bands_per_slice)
+{
+    const int slice = get_global_id(0);
+    const int begin = slice * bands_per_slice, end = min(begin + bands_per_slice, n * BANDS);
+    const size_t x_step = (size_t)n * SOURCE_H * SOURCE_W;
+    const size_t y_step = (size_t)n * TARGET_H * TARGET_W;
+    sfloat band[SOURCE_BLOCKS * BAND_PIXELS];
+    struct statistics stats[TARGET_BLOCKS];
+    struct prologue how[SOURCE_BLOCKS];
+    int count = 0;
+
+    for (int s = 0; s < SOURCE_BLOCKS; s++)
+        how[s] = load_prologue(prologue, scale, shift, s);
+    for (int t = 0; t < TARGET_BLOCKS; t++)
+        stats[t].shift = stats[t].sum = stats[t].square = DD_SPLAT(0.0f);
+    for (int b = begin; b < end; b++) {
+        const int image = b / BANDS, y0 = b % BANDS * ROWS, rows = min(ROWS, TARGET_H - y0);
+        for (int s = 0; s < SOURCE_BLOCKS; s++)
+            stage(band + s * BAND_PIXELS, x + s * x_step + (size_t)image * SOURCE_H * SOURCE_W, y0, how[s]);
+        size_t ahead = (size_t)(x + ((size_t)image * SOURCE_H + (y0 + ROWS) * STRIDE + PAD) * SOURCE_W);
+        for (int t = 0; t < TARGET_BLOCKS; t += BLOCK_TARGETS) {
+            struct statistics sums[BLOCK_TARGETS];
+            for (int i = 0; i < BLOCK_TARGETS; i++)
+                sums[i] = stats[t + i];
+            for (int r = 0; r < rows; r++) {
+                const float *from = (const float *)(band + r * PIXEL_STEP * BAND_COLS);
+                __global vfloat *to = y + t * y_step + ((size_t)image * TARGET_H + y0 + r) * TARGET_W;
+                for (int i = 0; i < BLOCKS_PER_ROW; i++) {
+                    for (int s = 0; s < SOURCE_BLOCKS; s++)
+                        prefetch_lines(ahead + s * x_step * sizeof(sfloat), SHARE);
+                    ahead += SHARE * LINE;
+                    const bool first = b == begin && r == 0 && i == 0;
+                    const int pixels = i < wide_blocks(TARGET_W) ? BLOCK_PIXELS : BLOCK_PIXELS - 1;
+                    if (pixels == BLOCK_PIXELS)
+                        convolve(BLOCK_PIXELS, from, w + t * WEIGHTS_PER_TARGET, to, y_step, sums, first);
+                    else
+                        convolve(BLOCK_PIXELS - 1, from, w + t * WEIGHTS_PER_TARGET, to, y_step, sums, first);
+                    from += pixels * PIXEL_STEP * SV;
+                    to += pixels;
+                }
+            }
+            for (int i = 0; i < BLOCK_TARGETS; i++)
+                stats[t + i] = sums[i];
+        }
+        count += rows * TARGET_W;
+    }
+    if (!want_partials)
+        return;
+    partials += (size_t)slice * 3 * TARGET_BLOCKS;
+    for (int t = 0; t < TARGET_BLOCKS; t++) {
+        const vfloat mean = stats[t].sum / (float)count;
+        partials[t] = DD_SPLAT((float)count);
+        partials[TARGET_BLOCKS + t] = stats[t].shift + mean;
+        partials[2 * TARGET_BLOCKS + t] = DD_RELU(fma(-mean, stats[t].sum, stats[t].square));
+    }
+}

@@ -1,0 +1,82 @@
+/*
+ * Convolution: one operator, a table of algorithms. Forward can apply the previous batch norm and ReLU on load (prologue) and
+ * accumulate statistics of its output (epilogue); backward data can apply batch norm's backward on load and the previous
+ * ReLU's mask and the reductions of the previous batch norm's backward on store. An algorithm that cannot fuse keeps the same
+ * contract through separate kernels.
+ */
+#ifndef DD_OPS_CONV_H
+#define DD_OPS_CONV_H
+
+#include "ops/op.h"
+
+struct dd_conv {
+    struct dd_shape in, out; /* same n; v may differ (the images have v = 1) */
+    int kernel, stride, pad;
+};
+
+enum dd_conv_direction { DD_CONV_FORWARD, DD_CONV_BACKWARD_DATA, DD_CONV_BACKWARD_WEIGHTS, DD_CONV_DIRECTIONS };
+
+struct dd_conv_forward_args {
+    cl_mem x;                    /* [I/Vi][N][H][W][Vi] */
+    struct dd_affine prologue;   /* on x, before the zero padding */
+    cl_mem w;                    /* [O/Vo][I/Vi][K][K][Vi][Vo] */
+    cl_mem y;                    /* [O/Vo][N][Ho][Wo][Vo], written whole */
+    struct dd_partials stats;    /* of y; slices as dd_conv_needs gives */
+    cl_mem workspace;
+};
+
+struct dd_conv_backward_data_args {
+    struct dd_gradient dz;       /* at y's place */
+    cl_mem w;
+    cl_mem dx;                   /* [I/Vi][N][H][W][Vi] */
+    bool accumulate;             /* dx += instead of dx = */
+    cl_mem mask_z;               /* x's raw form; NULL: no mask. dx is multiplied by [mask.scale * mask_z + mask.shift > 0]; */
+    struct dd_affine mask;       /*   not together with accumulate */
+    struct dd_partials sums;     /* of the masked dx against mask_z; only with mask_z */
+    cl_mem mean;                 /* [I], for sums */
+    cl_mem workspace;
+};
+
+struct dd_conv_backward_weights_args {
+    cl_mem x;
+    struct dd_affine prologue;
+    struct dd_gradient dz;
+    cl_mem dw;                   /* written whole, padding 0 */
+    cl_mem workspace;
+};
+
+struct dd_conv_needs {
+    size_t workspace;            /* bytes */
+    int slices;                  /* of stats or sums; 0 for backward weights */
+};
+
+struct dd_conv_algorithm {
+    const char *name;
+    bool (*supports)(const struct dd_device_info *info, const struct dd_conv *conv, enum dd_conv_direction direction);
+    /* A pure function of its arguments: it plans memory without a device. */
+    void (*needs)(const struct dd_device_info *info, const struct dd_conv *conv, enum dd_conv_direction direction,
+                  struct dd_conv_needs *needs);
+    dd_status (*forward)(dd_device *device, const struct dd_conv *conv, const struct dd_conv_forward_args *args,
+                         struct dd_launches *list);
+    dd_status (*backward_data)(dd_device *device, const struct dd_conv *conv,
+                               const struct dd_conv_backward_data_args *args, struct dd_launches *list);
+    dd_status (*backward_weights)(dd_device *device, const struct dd_conv *conv,
+                                  const struct dd_conv_backward_weights_args *args, struct dd_launches *list);
+    /* Both at once where that saves passes over memory; NULL: not offered. The workspace is the larger of the two needs. */
+    dd_status (*backward)(dd_device *device, const struct dd_conv *conv, const struct dd_conv_backward_data_args *data,
+                          const struct dd_conv_backward_weights_args *weights, struct dd_launches *list);
+};
+
+/** The table, NULL past the end: "gemm", ... */
+const struct dd_conv_algorithm *dd_conv_algorithm_at(int index);
+/** By name; NULL: unknown. */
+const struct dd_conv_algorithm *dd_conv_algorithm_find(const char *name);
+
+/** The output shape of a convolution of in with out_c channels in blocks of vo. */
+struct dd_conv dd_conv_make(struct dd_shape in, int out_c, int vo, int kernel, int stride, int pad);
+
+extern const struct dd_conv_algorithm dd_conv_gemm;     /* conv_gemm.c: im2col + CLBlast, every device and shape */
+extern const struct dd_conv_algorithm dd_conv_direct;   /* conv_direct.c: register-blocked vector kernels */
+extern const struct dd_conv_algorithm dd_conv_winograd; /* conv_winograd.c: fused F(2x2,3x3), F(4x4,3x3) */
+
+#endif

@@ -1,0 +1,301 @@
+/*
+ * The direct algorithm: convolution in registers on CPUs, without unfolding, for V > 1 (cl/conv/direct.clh says how). This
+ * file chooses how a convolution is cut into bands, slices and register blocks, and prepares the launches. Everything in
+ * `struct plan` is free to change as long as the constraints of the kernels' heads hold; the results of a device change with it.
+ */
+#include "ops/conv.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    LARGEST_BAND = 512 * 1024,   /* bytes of private memory: workers' stacks are a few MB, a core's L2 is 512 KiB or more */
+    COMFORTABLE_BAND = 96 * 1024,
+    LARGEST_SUMS = 192 * 1024,   /* bytes of weight gradient in private memory */
+    LARGEST_L1 = 24 * 1024,      /* bytes that backward weights sweeps again and again: x of one block and dz of a few */
+    MOST_SLICES = 512,
+    SLICES_PER_UNIT = 32,        /* work-items per compute unit: a late or slow worker costs little */
+    LARGEST_PARTS = 32 << 20,    /* bytes of weight gradient slices in the workspace */
+};
+
+/* How one direction of a convolution runs. Source and target: see direct.clh. */
+struct plan {
+    const char *file, *kernel, *word;
+    struct dd_shape source, target;
+    int rows;                     /* target rows of a band */
+    int block_targets;            /* register block: target blocks ... */
+    int block_pixels;             /* ... x pixels (forward, backward data) */
+    int block_values;             /* ... x values of x (backward weights) */
+    int tap_unroll, channel_unroll;
+    int images;                   /* in a band (backward weights); 1 elsewhere */
+    int group_sources, group_targets; /* channel blocks of a work-item (backward weights) */
+    int bands_per_slice, slices;
+    char options[512], label[64];
+};
+
+static int smaller(int a, int b) {
+    return a < b ? a : b;
+}
+
+static int larger(int a, int b) {
+    return a > b ? a : b;
+}
+
+/* A kernel of one tap loads only the pixels it needs. */
+static int band_step(const struct dd_conv *conv) {
+    return conv->kernel == 1 ? 1 : conv->stride;
+}
+
+/* Pixels of one block in a band that serves rows target rows; as in the kernels' heads. */
+static long band_pixels(const struct dd_conv *conv, enum dd_conv_direction direction, int rows) {
+    const int stride = conv->stride, kernel = conv->kernel;
+    if (direction == DD_CONV_BACKWARD_DATA) {
+        const int taps = dd_div_up(kernel, stride);
+        return (long)((rows + stride - 2) / stride + taps) *
+               ((conv->in.w - 1 + conv->pad) / stride - conv->pad / stride + taps);
+    }
+    return (long)((rows - 1) * band_step(conv) + kernel) * ((conv->out.w - 1) * band_step(conv) + kernel);
+}
+
+static long band_bytes(const struct dd_conv *conv, enum dd_conv_direction direction, int rows, int blocks) {
+    const struct dd_shape source = direction == DD_CONV_BACKWARD_DATA ? conv->out : conv->in;
+    return band_pixels(conv, direction, rows) * blocks * source.v * (long)sizeof(float);
+}
+
+/* The even cut of height into bands of at most most rows. */
+static int even_rows(int height, int most) {
+    return dd_div_up(height, dd_div_up(height, most));
+}
+
+/* The batch's bands in at most about wanted slices of equal length. */
+static void plan_slices(struct plan *plan, int height, int wanted) {
+    const int bands = dd_div_up(plan->source.n, plan->images) * dd_div_up(height, plan->rows);
+    plan->bands_per_slice = dd_div_up(bands, larger(smaller(bands, wanted), 1));
+    plan->slices = dd_div_up(bands, plan->bands_per_slice);
+}
+
+/* Forward and backward data: all channels in one work-item, as many pixels as registers hold. */
+static void plan_pixels(const struct dd_device_info *info, const struct dd_conv *conv, enum dd_conv_direction direction,
+                        struct plan *plan) {
+    const bool forward = direction == DD_CONV_FORWARD;
+    const int row = forward ? plan->target.w : dd_div_up(plan->target.w, conv->stride);
+    const int blocks = dd_shape_blocks(plan->source);
+    int most = 8;
+
+    while (most > 1 && band_bytes(conv, direction, most, blocks) > COMFORTABLE_BAND)
+        most--;
+    plan->rows = even_rows(plan->target.h, most);
+    plan->block_targets = dd_shape_blocks(plan->target) % 2 == 0 ? 2 : 1;
+    if (plan->target.v == 16) /* 32 registers; backward data has more streams, so less of each at once */
+        plan->block_pixels = plan->block_targets == 2 ? 12 : forward ? 16 : 8;
+    else                      /* 16 registers */
+        plan->block_pixels = plan->block_targets == 2 ? 6 : 12;
+    plan->block_pixels = dd_div_up(row, dd_div_up(row, plan->block_pixels));
+    plan->tap_unroll = plan->target.v == 16 || conv->kernel > 3 ? 1 : conv->kernel;
+    plan->channel_unroll = plan->target.v == 16 ? 4 : 8;
+    plan_slices(plan, plan->target.h, smaller(SLICES_PER_UNIT * larger((int)info->compute_units, 1), MOST_SLICES));
+}
+
+/* Backward weights: sums of a group of channel blocks stay in private memory over a slice. */
+static void plan_weights(const struct dd_device_info *info, const struct dd_conv *conv, struct plan *plan) {
+    const int taps = conv->kernel * conv->kernel, v = plan->target.v;
+    const int sources = dd_shape_blocks(plan->source), targets = dd_shape_blocks(plan->target);
+    const long pair_bytes = (long)taps * plan->source.v * v * (long)sizeof(float);
+    const long part_bytes = pair_bytes * sources * targets;
+    long swept;
+    int most = 8, wanted, groups;
+
+    plan->block_targets = targets % 2 == 0 && plan->source.v > 1 ? 2 : 1;
+    if (plan->source.v == 1)
+        plan->block_values = conv->kernel <= 3 ? taps : conv->kernel;
+    else if (v == 16)
+        plan->block_values = plan->block_targets == 2 ? 8 : 16;
+    else
+        plan->block_values = plan->block_targets == 2 ? 4 : v;
+
+    do {
+        plan->rows = even_rows(plan->target.h, most);
+        swept = band_bytes(conv, DD_CONV_BACKWARD_WEIGHTS, plan->rows, 1) +
+                (long)plan->block_targets * plan->rows * plan->target.w * v * (long)sizeof(float);
+    } while (swept > LARGEST_L1 && most-- > 1);
+    while (plan->rows == plan->target.h && plan->images < 4 && 2 * plan->images * swept <= LARGEST_L1)
+        plan->images *= 2;
+
+    plan->group_sources = sources;
+    plan->group_targets = targets;
+    while ((long)plan->group_sources * plan->group_targets * pair_bytes > LARGEST_SUMS && plan->group_sources > 1)
+        plan->group_sources = dd_div_up(plan->group_sources, 2);
+    while ((long)plan->group_sources * plan->group_targets * pair_bytes > LARGEST_SUMS &&
+           plan->group_targets > plan->block_targets)
+        plan->group_targets = dd_div_up(plan->group_targets, 2 * plan->block_targets) * plan->block_targets;
+    while (plan->group_sources > 1 &&
+           plan->images * band_bytes(conv, DD_CONV_BACKWARD_WEIGHTS, plan->rows, plan->group_sources) > COMFORTABLE_BAND)
+        plan->group_sources = dd_div_up(plan->group_sources, 2);
+
+    groups = dd_div_up(sources, plan->group_sources) * dd_div_up(targets, plan->group_targets);
+    wanted = dd_div_up(8 * larger((int)info->compute_units, 1), groups);
+    wanted = smaller(wanted, larger((int)(LARGEST_PARTS / part_bytes), 1));
+    plan_slices(plan, plan->target.h, wanted);
+}
+
+static void make_plan(const struct dd_device_info *info, const struct dd_conv *conv, enum dd_conv_direction direction,
+                      struct plan *plan) {
+    static const char *files[] = {"conv/direct_fwd.cl", "conv/direct_bwd_data.cl", "conv/direct_bwd_weight.cl"};
+    static const char *kernels[] = {"direct_forward", "direct_backward_data", "direct_backward_weights"};
+    static const char *words[] = {"forward", "backward_data", "backward_weights"};
+    const bool data = direction == DD_CONV_BACKWARD_DATA;
+    int length;
+
+    memset(plan, 0, sizeof *plan);
+    plan->images = 1;
+    plan->file = files[direction];
+    plan->kernel = kernels[direction];
+    plan->word = words[direction];
+    plan->source = data ? conv->out : conv->in;
+    plan->target = data ? conv->in : conv->out;
+    if (direction == DD_CONV_BACKWARD_WEIGHTS)
+        plan_weights(info, conv, plan);
+    else
+        plan_pixels(info, conv, direction, plan);
+
+    length = snprintf(plan->options, sizeof plan->options,
+                      "-DV=%d -DSV=%d -DKERNEL=%d -DSTRIDE=%d -DPAD=%d -DSOURCE_BLOCKS=%d -DSOURCE_H=%d -DSOURCE_W=%d "
+                      "-DTARGET_BLOCKS=%d -DTARGET_H=%d -DTARGET_W=%d -DROWS=%d -DBLOCK_TARGETS=%d ",
+                      conv->out.v, plan->source.v, conv->kernel, conv->stride, conv->pad, dd_shape_blocks(plan->source),
+                      plan->source.h, plan->source.w, dd_shape_blocks(plan->target), plan->target.h, plan->target.w,
+                      plan->rows, plan->block_targets);
+    if (direction == DD_CONV_BACKWARD_WEIGHTS)
+        snprintf(plan->options + length, sizeof plan->options - (size_t)length,
+                 "-DIMAGES=%d -DGROUP_SOURCES=%d -DGROUP_TARGETS=%d -DBLOCK_VALUES=%d", plan->images, plan->group_sources,
+                 plan->group_targets, plan->block_values);
+    else
+        snprintf(plan->options + length, sizeof plan->options - (size_t)length, "-DBLOCK_PIXELS=%d -DTAP_UNROLL=%d -DCHANNEL_UNROLL=%d",
+                 plan->block_pixels, plan->tap_unroll, smaller(plan->channel_unroll, plan->source.v));
+    snprintf(plan->label, sizeof plan->label, "conv_%s_direct_%dx%ds%d_%d_%d_%dx%d_v%d", plan->word, conv->kernel,
+             conv->kernel, conv->stride, conv->in.c, conv->out.c, conv->in.h, conv->in.w, conv->out.v);
+}
+
+static bool supports(const struct dd_device_info *info, const struct dd_conv *conv, enum dd_conv_direction direction) {
+    const int v = conv->out.v;
+    const struct dd_shape source = direction == DD_CONV_BACKWARD_DATA ? conv->out : conv->in;
+    int blocks = dd_shape_blocks(source);
+
+    if (info->type != DD_DEVICE_CPU || (v != 4 && v != 8 && v != 16))
+        return false;
+    if (conv->in.v != v && (conv->in.v != 1 || direction == DD_CONV_BACKWARD_DATA || conv->in.c > 4))
+        return false;
+    if ((conv->kernel != 1 && conv->kernel != 3 && conv->kernel != 7) || conv->stride > 2 ||
+        conv->pad != conv->kernel / 2 || conv->out.h < 1 || conv->out.w < 1)
+        return false;
+    if (direction == DD_CONV_BACKWARD_WEIGHTS)
+        blocks = 1;
+    return band_bytes(conv, direction, 1, blocks) <= LARGEST_BAND;
+}
+
+static size_t weight_bytes(const struct dd_conv *conv) {
+    return dd_weight_floats(conv->out.c, conv->in.c, conv->kernel, conv->out.v, conv->in.v) * sizeof(float);
+}
+
+static void needs(const struct dd_device_info *info, const struct dd_conv *conv, enum dd_conv_direction direction,
+                  struct dd_conv_needs *needs) {
+    struct plan plan;
+    make_plan(info, conv, direction, &plan);
+    needs->workspace = 0;
+    needs->slices = plan.slices;
+    if (direction == DD_CONV_BACKWARD_DATA)
+        needs->workspace = weight_bytes(conv);
+    if (direction == DD_CONV_BACKWARD_WEIGHTS) {
+        needs->workspace = weight_bytes(conv) * (size_t)plan.slices;
+        needs->slices = 0;
+    }
+}
+
+static struct dd_kernel_spec plan_spec(const struct plan *plan) {
+    return (struct dd_kernel_spec){.source = plan->file, .kernel = plan->kernel, .options = plan->options,
+                                   .label = plan->label, .dims = 1, .global = {(size_t)plan->slices, 1, 1},
+                                   .local = {1, 1, 1}};
+}
+
+/* The prologue's code in direct.clh: none, affine, affine and ReLU. */
+static int prologue_kind(const struct dd_affine *prologue) {
+    return prologue->scale == NULL ? 0 : prologue->relu ? 2 : 1;
+}
+
+/* The gradient's code in direct.clh: plain, through batch norm, through batch norm and ReLU. */
+static int gradient_kind(const struct dd_gradient *dz) {
+    return dz->k1 == NULL ? 0 : dz->relu.scale == NULL ? 1 : 2;
+}
+
+static dd_status forward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_forward_args *args,
+                         struct dd_launches *list) {
+    struct dd_kernel_spec spec;
+    struct plan plan;
+    make_plan(&device->info, conv, DD_CONV_FORWARD, &plan);
+    spec = plan_spec(&plan);
+    return DD_ADD(list, device, &spec, DD_MEM(args->x), DD_INT(prologue_kind(&args->prologue)),
+                  DD_MEM(args->prologue.scale), DD_MEM(args->prologue.shift), DD_MEM(args->w), DD_MEM(args->y),
+                  DD_MEM(args->stats.sums), DD_INT(args->stats.sums != NULL), DD_INT(conv->in.n),
+                  DD_INT(plan.bands_per_slice));
+}
+
+/* The launch of a kernel in direct_weight.cl: a work-item per tap and pair of channel blocks. */
+static struct dd_kernel_spec weight_spec(const struct dd_conv *conv, const char *kernel, const char *options,
+                                         const char *label) {
+    return (struct dd_kernel_spec){.source = "conv/direct_weight.cl", .kernel = kernel, .options = options,
+                                   .label = label, .dims = 3,
+                                   .global = {(size_t)conv->kernel * conv->kernel, (size_t)dd_shape_blocks(conv->in),
+                                              (size_t)dd_shape_blocks(conv->out)},
+                                   .local = {1, 1, 1}};
+}
+
+static dd_status backward_data(dd_device *device, const struct dd_conv *conv,
+                               const struct dd_conv_backward_data_args *args, struct dd_launches *list) {
+    const struct dd_gradient *dz = &args->dz;
+    const int store = args->accumulate ? 1 : args->mask_z != NULL ? 2 : 0; /* STORE_... in direct_bwd_data.cl */
+    struct dd_kernel_spec spec;
+    struct plan plan;
+    char options[32];
+
+    snprintf(options, sizeof options, "-DV=%d", conv->out.v);
+    spec = weight_spec(conv, "direct_transpose", options, "conv_backward_data_direct_transpose");
+    DD_TRY(DD_ADD(list, device, &spec, DD_MEM(args->w), DD_MEM(args->workspace)));
+    make_plan(&device->info, conv, DD_CONV_BACKWARD_DATA, &plan);
+    spec = plan_spec(&plan);
+    return DD_ADD(list, device, &spec, DD_MEM(dz->g), DD_MEM(dz->z), DD_INT(gradient_kind(dz)), DD_MEM(dz->k1),
+                  DD_MEM(dz->k2), DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift),
+                  DD_MEM(args->workspace), DD_MEM(args->dx), DD_INT(store), DD_MEM(args->mask_z),
+                  DD_INT(args->mask.scale != NULL), DD_MEM(args->mask.scale), DD_MEM(args->mask.shift),
+                  DD_MEM(args->mean), DD_MEM(args->sums.sums), DD_INT(store == 2 && args->sums.sums != NULL),
+                  DD_INT(conv->in.n), DD_INT(plan.bands_per_slice));
+}
+
+static dd_status backward_weights(dd_device *device, const struct dd_conv *conv,
+                                  const struct dd_conv_backward_weights_args *args, struct dd_launches *list) {
+    const struct dd_gradient *dz = &args->dz;
+    struct dd_kernel_spec spec;
+    struct plan plan;
+    char options[32];
+
+    make_plan(&device->info, conv, DD_CONV_BACKWARD_WEIGHTS, &plan);
+    spec = plan_spec(&plan);
+    spec.dims = 3;
+    spec.global[1] = (size_t)dd_div_up(dd_shape_blocks(conv->in), plan.group_sources);
+    spec.global[2] = (size_t)dd_div_up(dd_shape_blocks(conv->out), plan.group_targets);
+    DD_TRY(DD_ADD(list, device, &spec, DD_MEM(args->x), DD_INT(prologue_kind(&args->prologue)),
+                  DD_MEM(args->prologue.scale), DD_MEM(args->prologue.shift), DD_MEM(dz->g), DD_MEM(dz->z),
+                  DD_INT(gradient_kind(dz)), DD_MEM(dz->k1), DD_MEM(dz->k2), DD_MEM(dz->k3), DD_MEM(dz->relu.scale),
+                  DD_MEM(dz->relu.shift), DD_MEM(args->workspace), DD_INT(conv->in.n), DD_INT(plan.bands_per_slice)));
+    snprintf(options, sizeof options, "-DV=%d -DSV=%d", conv->out.v, conv->in.v);
+    spec = weight_spec(conv, "direct_reduce", options, "conv_backward_weights_direct_reduce");
+    return DD_ADD(list, device, &spec, DD_MEM(args->workspace), DD_MEM(args->dw), DD_INT(plan.slices),
+                  DD_INT(conv->in.c), DD_INT(conv->out.c));
+}
+
+const struct dd_conv_algorithm dd_conv_direct = {
+    .name = "direct",
+    .supports = supports,
+    .needs = needs,
+    .forward = forward,
+    .backward_data = backward_data,
+    .backward_weights = backward_weights,
+};

@@ -1,0 +1,437 @@
+/*
+ * Convolution by Winograd's minimal filtering: fused CPU kernels of cl/conv/winograd*.cl for 3x3, stride 1, pad 1 and
+ * blocked tensors (v = 4, 8, 16). Here: which tile, how a batch is cut into bands and slices, and the launches.
+ *
+ * Blockings follow from the shape of an image and the compute units, so that results repeat on a device and programs
+ * serve every batch; the batch decides how many bands a slice has. A blocking may be changed freely: kernels take tiles
+ * that overhang, images beyond the batch, and groups of channel blocks as they come.
+ *
+ * Rounding: the terms of F(4x4,3x3) are larger than the direct sum's. With rows of ones for signs, the worst output along
+ * one axis adds up |A^T| (|G| 1 * |B^T| 1) = 48 where the direct sum has 3: a factor of 16, and 256 in the plane, for the
+ * bound that holds in any case; independent roundings grow about as its root, 16, at the worst output and less at others.
+ * For F(2x2,3x3) the same gives 7 and 2.7. Tests allow 8 times what they allow a direct convolution, epsilon S
+ * (8 + sqrt(L) / 4) for L products whose magnitudes add up to S, and see at most 0.36 of that. In the root mean square,
+ * relative to the result: 0.8e-6, 0.9e-6, 1.3e-6, 2.4e-6 for 16, 32, 64, 512 channels forward, 1.0e-6 to 3.4e-6 backward,
+ * 0.2e-6 to 0.5e-6 for weights; 0.3e-6 for F(2x2,3x3).
+ */
+#include <stdio.h>
+
+#include "ops/conv.h"
+
+enum {
+    PRIVATE_BYTES = 768 * 1024, /* of a work-item's arrays: they live on the stack of the driver's worker threads */
+    DATA_BYTES = 448 * 1024,    /* of a band's transformed inputs and products: they share the second cache with U */
+    FUSED_BYTES = 512 * 1024,   /* of the kernel that does both directions; above it two kernels are faster */
+    TILES = 16,                 /* of a band: U is read once a band, so fewer cost bandwidth, more cost cache */
+    TILES_LEAST = 4,
+    TYPICAL_BATCH = 128,
+    BANDS_PER_UNIT = 4,
+    SMALL_GRADIENT = 256 * 1024, /* dU that is cheap to begin and end, so that more slices pay */
+    SLICES_LEAST = 128,         /* of forward and backward data: fewer leave a tail, more must be merged */
+    SLICES_MOST = 1024,
+    ITEMS_PER_UNIT = 8
+};
+
+/* Bits of the kernels' flags, as in conv/winograd.clh */
+enum { AFFINE = 1, AFFINE_RELU = 2, NORM = 4, GRADIENT_RELU = 8, PARTIALS = 16 };
+
+/* EPILOGUE of conv/winograd_data.clh */
+enum epilogue { STATISTICS = 1, PLAIN = 2, MASK = 3, ACCUMULATE = 4 };
+
+/* How the images are cut into tiles and bands. */
+struct tiling {
+    int tm;            /* outputs of a tile along each axis */
+    int images, rows;  /* of a band: images (1 unless rows covers an image), rows of tiles */
+    int tiles, padded; /* of a band; padded to a multiple of the tiles in registers */
+    int bands;         /* of the batch */
+};
+
+/* Forward and backward data: names as in conv/winograd_data.clh. */
+struct data_blocking {
+    struct tiling tiling;
+    int rb, ob, ou, tb, kg, og;
+    int bands_per_slice, slices;
+};
+
+/* Backward weights: names as in conv/winograd_grad.clh. */
+struct weight_blocking {
+    struct tiling tiling;
+    int xb, gb, xg, gg, wi, wo;
+    int bands_per_slice, slices;
+};
+
+static int smaller(int a, int b) {
+    return a < b ? a : b;
+}
+
+static int larger(int a, int b) {
+    return a > b ? a : b;
+}
+
+/* The largest divisor of n that is at most `most` (at least 1) and a multiple of `unit`, which divides n. */
+static int divisor(int n, int most, int unit) {
+    int d = n / unit * unit;
+    while (d > unit && (d > most || n % d != 0))
+        d -= unit;
+    return d;
+}
+
+/* ---- blocking ---- */
+
+static int frequencies(int tm) {
+    return (tm + 2) * (tm + 2);
+}
+
+static int tiles_along(int extent, int tm) {
+    return dd_div_up(extent, tm);
+}
+
+/* The tile with fewer multiplications: maps of one or two pixels suit 2 x 2 better. */
+static int choose_tile(struct dd_shape s) {
+    const int large = tiles_along(s.h, 4) * tiles_along(s.w, 4) * frequencies(4);
+    const int small = tiles_along(s.h, 2) * tiles_along(s.w, 2) * frequencies(2);
+    return small < large ? 2 : 4;
+}
+
+/*
+ * About TILES tiles a band, fewer where a device with many units would stand idle: whole rows, then whole images; little is
+ * to be lost by padding to multiples of unit.
+ */
+static struct tiling make_tiling(const struct dd_device_info *info, struct dd_shape s, int unit) {
+    struct tiling best = {.tm = choose_tile(s)};
+    const int tx = tiles_along(s.w, best.tm), ty = tiles_along(s.h, best.tm);
+    int wanted = TILES;
+    while (wanted > TILES_LEAST && TYPICAL_BATCH * tx * ty / wanted < BANDS_PER_UNIT * (int)info->compute_units)
+        wanted /= 2;
+    double least = 0.0;
+    best.images = tx * ty < wanted ? wanted / (tx * ty) : 1;
+    for (int rows = 1; rows <= ty && (rows == 1 || rows * tx <= wanted); rows++) {
+        if (best.images > 1 && rows < ty)
+            continue;
+        const int tiles = best.images * rows * tx;
+        const double cost = (double)dd_div_up(tiles, unit) * unit * dd_div_up(ty, rows);
+        if (best.rows == 0 || cost <= least) {
+            least = cost;
+            best.rows = rows;
+        }
+    }
+    best.tiles = best.images * best.rows * tx;
+    best.padded = dd_div_up(best.tiles, unit) * unit;
+    best.bands = dd_div_up(s.n, best.images) * dd_div_up(ty, best.rows);
+    return best;
+}
+
+/* Bytes of one array that holds `vectors` for every frequency, as ODD_LINES of conv/winograd.clh pads it. */
+static size_t array_bytes(int tm, int v, int vectors) {
+    const int line = 16 / v, lines = dd_div_up(vectors, line) | 1;
+    return (size_t)frequencies(tm) * lines * line * v * sizeof(float);
+}
+
+static size_t band_bytes(const struct tiling *tiling, struct dd_shape s) {
+    const int width = tiles_along(s.w, tiling->tm) * tiling->tm + 2;
+    const int height = tiling->rows * tiling->tm + 2 + tiling->tm; /* with a row of tiles' outputs */
+    return (size_t)width * height * s.v * sizeof(float);
+}
+
+static size_t data_bytes(const struct data_blocking *b, int v) {
+    const struct tiling *tiling = &b->tiling;
+    return array_bytes(tiling->tm, v, b->kg * tiling->padded) + array_bytes(tiling->tm, v, b->og * tiling->padded);
+}
+
+/* Groups of channel blocks that fit: all inputs with as many outputs as possible, else both in parts. */
+static void choose_groups(struct data_blocking *b, int v) {
+    b->kg = b->rb;
+    b->og = b->ob;
+    while (b->og > b->ou && data_bytes(b, v) > DATA_BYTES)
+        b->og = divisor(b->ob, b->og - b->ou, b->ou);
+    if (data_bytes(b, v) <= DATA_BYTES)
+        return;
+    b->og = b->ob; /* few passes over the outputs: each transforms all inputs anew */
+    b->kg = divisor(b->rb, larger(1, 64 / v), 1);
+    while (b->og > b->ou && data_bytes(b, v) > DATA_BYTES)
+        b->og = divisor(b->ob, b->og - b->ou, b->ou);
+    while (b->kg > 1 && data_bytes(b, v) > DATA_BYTES)
+        b->kg = divisor(b->rb, b->kg - 1, 1);
+}
+
+static struct data_blocking block_data(const struct dd_device_info *info, const struct dd_conv *conv, bool backward) {
+    const struct dd_shape s = conv->in;
+    struct data_blocking b = {.rb = dd_shape_blocks(backward ? conv->out : conv->in),
+                              .ob = dd_shape_blocks(backward ? conv->in : conv->out)};
+    b.ou = b.ob % 2 == 0 ? 2 : 1; /* 8 accumulators hide the latency of multiply-adds, and 16 registers hold them */
+    b.tb = 8 / b.ou;
+    b.tiling = make_tiling(info, s, b.tb);
+    choose_groups(&b, s.v);
+    const int most = smaller(SLICES_MOST, larger(SLICES_LEAST, ITEMS_PER_UNIT * (int)info->compute_units));
+    b.bands_per_slice = dd_div_up(b.tiling.bands, most);
+    b.slices = dd_div_up(b.tiling.bands, b.bands_per_slice);
+    return b;
+}
+
+static size_t gradient_bytes(const struct weight_blocking *b, int v) {
+    return (size_t)frequencies(b->tiling.tm) * b->xg * b->gg * v * v * sizeof(float);
+}
+
+static size_t weight_bytes(const struct weight_blocking *b, int v) {
+    return gradient_bytes(b, v) + array_bytes(b->tiling.tm, v, b->xg * b->tiling.tiles) +
+           array_bytes(b->tiling.tm, v, b->gg * b->tiling.tiles);
+}
+
+/* Slices of whole multiples of `chunk` bands, so many that `groups` items each keep every compute unit busy. */
+static void cut_slices(const struct dd_device_info *info, struct weight_blocking *b, int v, int groups, int chunk) {
+    const int per_unit = gradient_bytes(b, v) <= SMALL_GRADIENT ? ITEMS_PER_UNIT : ITEMS_PER_UNIT / 2;
+    const int wanted = dd_div_up(per_unit * larger(1, (int)info->compute_units), groups);
+    b->bands_per_slice = dd_div_up(dd_div_up(b->tiling.bands, chunk), wanted) * chunk;
+    b->slices = dd_div_up(b->tiling.bands, b->bands_per_slice);
+}
+
+static struct weight_blocking block_weights(const struct dd_device_info *info, const struct dd_conv *conv) {
+    const struct dd_shape s = conv->in;
+    struct weight_blocking b = {.xb = dd_shape_blocks(conv->in), .gb = dd_shape_blocks(conv->out)};
+    b.wo = s.v < 16 && b.gb % 2 == 0 ? 2 : 1; /* 8 accumulators, as above */
+    b.wi = smaller(s.v, 8 / b.wo);
+    b.tiling = make_tiling(info, s, 1);
+    b.xg = b.xb;
+    b.gg = b.gb;
+    while ((b.xg > 1 || b.gg > b.wo) && weight_bytes(&b, s.v) + band_bytes(&b.tiling, s) > PRIVATE_BYTES) {
+        if (b.xg >= b.gg && b.xg > 1)
+            b.xg = divisor(b.xb, b.xg - 1, 1);
+        else if (b.gg > b.wo)
+            b.gg = divisor(b.gb, b.gg - b.wo, b.wo);
+        else
+            b.xg = divisor(b.xb, b.xg - 1, 1);
+    }
+    cut_slices(info, &b, s.v, (b.xb / b.xg) * (b.gb / b.gg), 1);
+    return b;
+}
+
+/* Both directions in one kernel: equally many blocks, all held at once. False: two kernels are better. */
+static bool block_both(const struct dd_device_info *info, const struct dd_conv *conv, struct data_blocking *data,
+                       struct weight_blocking *weights) {
+    const int v = conv->in.v;
+    *data = block_data(info, conv, true);
+    *weights = block_weights(info, conv);
+    if (data->rb != data->ob || data->kg != data->rb || data->og != data->ob)
+        return false;
+    weights->tiling = data->tiling;
+    weights->xg = weights->gg = data->rb;
+    cut_slices(info, weights, v, 1, data->bands_per_slice);
+    const size_t weight = array_bytes(data->tiling.tm, v, data->rb * data->tiling.tiles) + gradient_bytes(weights, v);
+    return data_bytes(data, v) + weight + band_bytes(&data->tiling, conv->in) <= FUSED_BYTES;
+}
+
+/* ---- the table's entries ---- */
+
+static bool supports(const struct dd_device_info *info, const struct dd_conv *conv, enum dd_conv_direction direction) {
+    const int v = conv->in.v;
+    if (info->type != DD_DEVICE_CPU || conv->kernel != 3 || conv->stride != 1 || conv->pad != 1)
+        return false;
+    if (conv->out.v != v || (v != 4 && v != 8 && v != 16))
+        return false;
+    if (direction == DD_CONV_BACKWARD_WEIGHTS) {
+        const struct weight_blocking b = block_weights(info, conv);
+        return weight_bytes(&b, v) + band_bytes(&b.tiling, conv->in) <= PRIVATE_BYTES;
+    }
+    const struct data_blocking b = block_data(info, conv, direction == DD_CONV_BACKWARD_DATA);
+    return data_bytes(&b, v) + band_bytes(&b.tiling, conv->in) <= PRIVATE_BYTES;
+}
+
+/* Bytes of all transformed weights: U[frequency][...] */
+static size_t transformed_bytes(const struct data_blocking *b, int v) {
+    return (size_t)frequencies(b->tiling.tm) * b->rb * b->ob * v * v * sizeof(float);
+}
+
+static size_t partial_bytes(const struct weight_blocking *b, int v) {
+    return (size_t)b->slices * b->xb * b->gb * 9 * v * v * sizeof(float);
+}
+
+static void needs(const struct dd_device_info *info, const struct dd_conv *conv, enum dd_conv_direction direction,
+                  struct dd_conv_needs *needs) {
+    const int v = conv->in.v;
+    if (direction == DD_CONV_BACKWARD_WEIGHTS) {
+        struct data_blocking data;
+        struct weight_blocking b = block_weights(info, conv), fused;
+        size_t both = 0;
+        if (block_both(info, conv, &data, &fused))
+            both = transformed_bytes(&data, v) + partial_bytes(&fused, v);
+        needs->slices = 0;
+        needs->workspace = partial_bytes(&b, v) > both ? partial_bytes(&b, v) : both;
+        return;
+    }
+    const struct data_blocking b = block_data(info, conv, direction == DD_CONV_BACKWARD_DATA);
+    needs->slices = b.slices;
+    needs->workspace = transformed_bytes(&b, v);
+}
+
+/* ---- launches ---- */
+
+/* A kernel of one-item work-groups; options and label are filled in by the caller. */
+static struct dd_kernel_spec make_spec(const char *source, const char *kernel, const char *options, const char *label,
+                                       int x, int y, int z) {
+    return (struct dd_kernel_spec){.source = source, .kernel = kernel, .options = options, .label = label, .dims = 3,
+                                   .global = {(size_t)x, (size_t)y, (size_t)z}, .local = {1, 1, 1}};
+}
+
+/* "winograd_fwd_f4_v16 16>16@32x32" */
+static void describe(char *label, size_t size, const char *kernel, const char *variant, const struct tiling *tiling,
+                     const struct dd_conv *conv) {
+    snprintf(label, size, "%s%s_f%d_v%d %d>%d@%dx%d", kernel, variant, tiling->tm, conv->in.v, conv->in.c, conv->out.c,
+             conv->in.h, conv->in.w);
+}
+
+/* U of w at the start of the workspace. */
+static dd_status add_transform(dd_device *device, const struct data_blocking *b, int v, bool transposed, cl_mem w,
+                               cl_mem workspace, struct dd_launches *list) {
+    char options[64], label[64];
+    const struct dd_kernel_spec spec = make_spec("conv/winograd_weights.cl", "winograd_weights", options, label,
+                                                 b->rb * v, b->ob, 1);
+    snprintf(options, sizeof options, "-DV=%d -DTM=%d", v, b->tiling.tm);
+    snprintf(label, sizeof label, "winograd_weights%s_f%d_v%d", transposed ? "_transposed" : "", b->tiling.tm, v);
+    return DD_ADD(list, device, &spec, DD_MEM(w), DD_MEM(workspace), DD_INT(b->rb), DD_INT(b->ob), DD_INT(b->ou),
+                  DD_INT(transposed));
+}
+
+/* dw from the partial sums that lie `first` vectors from the workspace's start on. */
+static dd_status add_reduce(dd_device *device, const struct weight_blocking *b, int v, cl_mem workspace, size_t first,
+                            cl_mem dw, struct dd_launches *list) {
+    char options[64], label[64];
+    const struct dd_kernel_spec spec = make_spec("conv/winograd_weights.cl", "winograd_reduce", options, label,
+                                                 b->xb * b->gb * 9, 1, 1);
+    snprintf(options, sizeof options, "-DV=%d -DTM=%d", v, b->tiling.tm);
+    snprintf(label, sizeof label, "winograd_reduce_v%d", v);
+    return DD_ADD(list, device, &spec, DD_MEM(workspace), DD_INT(first), DD_MEM(dw), DD_INT(b->slices));
+}
+
+/* Writes build options; the next two append theirs. Each returns the length so far. */
+static int tiling_options(char *options, size_t size, const struct tiling *tiling, struct dd_shape s, int tb) {
+    return snprintf(options, size, "-DV=%d -DH=%d -DW=%d -DTM=%d -DNI=%d -DTR=%d -DTB=%d", s.v, s.h, s.w, tiling->tm,
+                    tiling->images, tiling->rows, tb);
+}
+
+static int data_options(char *options, size_t size, int used, const struct data_blocking *b, enum epilogue epilogue) {
+    return used + snprintf(options + used, size - (size_t)used,
+                           " -DRB=%d -DOB=%d -DOU=%d -DKG=%d -DOG=%d -DEPILOGUE=%d", b->rb, b->ob, b->ou, b->kg, b->og,
+                           (int)epilogue);
+}
+
+static int weight_options(char *options, size_t size, int used, const struct weight_blocking *b) {
+    return used + snprintf(options + used, size - (size_t)used, " -DXB=%d -DGB=%d -DXG=%d -DGG=%d -DWI=%d -DWO=%d",
+                           b->xb, b->gb, b->xg, b->gg, b->wi, b->wo);
+}
+
+static int affine_flags(const struct dd_affine *affine) {
+    return affine->scale == NULL ? 0 : affine->relu ? AFFINE | AFFINE_RELU : AFFINE;
+}
+
+static int gradient_flags(const struct dd_gradient *dz) {
+    return (dz->k1 != NULL ? NORM : 0) | (dz->relu.scale != NULL ? GRADIENT_RELU : 0);
+}
+
+static int partials_flag(const struct dd_partials *partials) {
+    return partials->sums != NULL ? PARTIALS : 0;
+}
+
+/* z of a gradient; kernels read it in any case, with weight 0 where it is not needed */
+static cl_mem gradient_z(const struct dd_gradient *dz) {
+    return dz->k1 != NULL || dz->relu.scale != NULL ? dz->z : dz->g;
+}
+
+static enum epilogue data_epilogue(const struct dd_conv_backward_data_args *args) {
+    return args->accumulate ? ACCUMULATE : args->mask_z != NULL ? MASK : PLAIN;
+}
+
+static const char *epilogue_name(enum epilogue epilogue) {
+    return epilogue == ACCUMULATE ? "_accumulate" : epilogue == MASK ? "_mask" : "";
+}
+
+static dd_status forward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_forward_args *args,
+                         struct dd_launches *list) {
+    const struct data_blocking b = block_data(&device->info, conv, false);
+    char options[256], label[64];
+    const struct dd_kernel_spec spec = make_spec("conv/winograd_fwd.cl", "winograd_fwd", options, label,
+                                                 b.slices, 1, 1);
+    const int used = tiling_options(options, sizeof options, &b.tiling, conv->in, b.tb);
+    data_options(options, sizeof options, used, &b, STATISTICS);
+    describe(label, sizeof label, spec.kernel, "", &b.tiling, conv);
+    DD_TRY(add_transform(device, &b, conv->in.v, false, args->w, args->workspace, list));
+    return DD_ADD(list, device, &spec, DD_MEM(args->x), DD_MEM(args->prologue.scale), DD_MEM(args->prologue.shift),
+                  DD_MEM(args->workspace), DD_MEM(args->y), DD_MEM(args->stats.sums), DD_INT(conv->in.n),
+                  DD_INT(b.bands_per_slice), DD_INT(affine_flags(&args->prologue) | partials_flag(&args->stats)));
+}
+
+static dd_status backward_data(dd_device *device, const struct dd_conv *conv,
+                               const struct dd_conv_backward_data_args *args, struct dd_launches *list) {
+    const struct data_blocking b = block_data(&device->info, conv, true);
+    const struct dd_gradient *dz = &args->dz;
+    const enum epilogue epilogue = data_epilogue(args);
+    char options[256], label[64];
+    const struct dd_kernel_spec spec = make_spec("conv/winograd_bwd_data.cl", "winograd_bwd_data", options, label,
+                                                 b.slices, 1, 1);
+    const int used = tiling_options(options, sizeof options, &b.tiling, conv->in, b.tb);
+    data_options(options, sizeof options, used, &b, epilogue);
+    describe(label, sizeof label, spec.kernel, epilogue_name(epilogue), &b.tiling, conv);
+    DD_TRY(add_transform(device, &b, conv->in.v, true, args->w, args->workspace, list));
+    return DD_ADD(list, device, &spec, DD_MEM(dz->g), DD_MEM(gradient_z(dz)), DD_MEM(dz->k1), DD_MEM(dz->k2),
+                  DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(args->workspace),
+                  DD_MEM(args->dx), DD_MEM(args->mask_z), DD_MEM(args->mask.scale), DD_MEM(args->mask.shift),
+                  DD_MEM(args->mean), DD_MEM(args->sums.sums), DD_INT(conv->in.n), DD_INT(b.bands_per_slice),
+                  DD_INT(gradient_flags(dz) | partials_flag(&args->sums)));
+}
+
+static dd_status backward_weights(dd_device *device, const struct dd_conv *conv,
+                                  const struct dd_conv_backward_weights_args *args, struct dd_launches *list) {
+    const struct weight_blocking b = block_weights(&device->info, conv);
+    const struct dd_gradient *dz = &args->dz;
+    char options[256], label[64];
+    const struct dd_kernel_spec spec = make_spec("conv/winograd_bwd_weight.cl", "winograd_bwd_weight", options, label,
+                                                 b.slices, b.xb / b.xg, b.gb / b.gg);
+    const int used = tiling_options(options, sizeof options, &b.tiling, conv->in, 1);
+    weight_options(options, sizeof options, used, &b);
+    describe(label, sizeof label, spec.kernel, "", &b.tiling, conv);
+    DD_TRY(DD_ADD(list, device, &spec, DD_MEM(args->x), DD_MEM(args->prologue.scale), DD_MEM(args->prologue.shift),
+                  DD_MEM(dz->g), DD_MEM(gradient_z(dz)), DD_MEM(dz->k1), DD_MEM(dz->k2), DD_MEM(dz->k3),
+                  DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(args->workspace), DD_INT(0),
+                  DD_INT(conv->in.n), DD_INT(b.bands_per_slice),
+                  DD_INT(affine_flags(&args->prologue) | gradient_flags(dz))));
+    return add_reduce(device, &b, conv->in.v, args->workspace, 0, args->dw, list);
+}
+
+/* One kernel for both where everything fits a core's second cache, else one after the other; both have the same dz. */
+static dd_status backward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_backward_data_args *data,
+                          const struct dd_conv_backward_weights_args *weights, struct dd_launches *list) {
+    struct data_blocking b;
+    struct weight_blocking w;
+    if (!block_both(&device->info, conv, &b, &w)) {
+        DD_TRY(backward_weights(device, conv, weights, list));
+        return backward_data(device, conv, data, list);
+    }
+    const struct dd_gradient *dz = &data->dz;
+    const enum epilogue epilogue = data_epilogue(data);
+    const size_t offset = transformed_bytes(&b, conv->in.v) / sizeof(float) / (size_t)conv->in.v;
+    char options[320], label[64];
+    const struct dd_kernel_spec spec = make_spec("conv/winograd_bwd.cl", "winograd_bwd", options, label,
+                                                 w.slices, 1, 1);
+    int used = tiling_options(options, sizeof options, &b.tiling, conv->in, b.tb);
+    used = data_options(options, sizeof options, used, &b, epilogue);
+    weight_options(options, sizeof options, used, &w);
+    describe(label, sizeof label, spec.kernel, epilogue_name(epilogue), &b.tiling, conv);
+    DD_TRY(add_transform(device, &b, conv->in.v, true, data->w, data->workspace, list));
+    DD_TRY(DD_ADD(list, device, &spec, DD_MEM(dz->g), DD_MEM(gradient_z(dz)), DD_MEM(dz->k1), DD_MEM(dz->k2),
+                  DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(data->workspace),
+                  DD_MEM(data->dx), DD_MEM(data->mask_z), DD_MEM(data->mask.scale), DD_MEM(data->mask.shift),
+                  DD_MEM(data->mean), DD_MEM(data->sums.sums), DD_MEM(weights->x), DD_MEM(weights->prologue.scale),
+                  DD_MEM(weights->prologue.shift), DD_MEM(data->workspace), DD_INT(offset), DD_INT(conv->in.n),
+                  DD_INT(w.bands_per_slice), DD_INT(b.bands_per_slice),
+                  DD_INT(affine_flags(&weights->prologue) | gradient_flags(dz) | partials_flag(&data->sums))));
+    return add_reduce(device, &w, conv->in.v, data->workspace, offset, weights->dw, list);
+}
+
+const struct dd_conv_algorithm dd_conv_winograd = {
+    .name = "winograd",
+    .supports = supports,
+    .needs = needs,
+    .forward = forward,
+    .backward_data = backward_data,
+    .backward_weights = backward_weights,
+    .backward = backward,
+};

@@ -1,0 +1,60 @@
+/* Residual add with ReLU, its mask, and the subsampling shortcut: launches of cl/point/join.cl. */
+#include <stdio.h>
+
+#include "ops/join.h"
+#include "ops/spread.h"
+
+static const char *const shortcut_names[] = {"none", "identity", "subsample", "affine"};
+
+dd_status dd_join_forward(dd_device *device, const struct dd_join *join, cl_mem o, struct dd_launches *list) {
+    char options[128], label[64];
+    const struct dd_shape out = join->out, x = join->kind == DD_JOIN_SUBSAMPLE ? join->x_shape : join->out;
+    const int pixels = (int)dd_shape_pixels(out), blocks = dd_shape_blocks(out);
+    bool relu = join->kind == DD_JOIN_AFFINE && join->shortcut.relu;
+    struct dd_spread spread = dd_spread_over(&device->info, (size_t)pixels, blocks, out.v);
+    struct dd_kernel_spec spec = dd_spread_spec(spread, (size_t)pixels, blocks);
+    snprintf(options, sizeof options, "-DV=%d -DGROUP=%d -DMAIN=%d -DSHORTCUT=%d", out.v, spread.group,
+             join->main != NULL, (int)join->kind);
+    snprintf(label, sizeof label, "join_forward_%s%s%s_v%d", shortcut_names[join->kind], relu ? "_relu" : "",
+             join->main ? "" : "_alone", out.v);
+    spec.source = "point/join.cl";
+    spec.kernel = "join_forward";
+    spec.options = options;
+    spec.label = label;
+    return DD_ADD(list, device, &spec, DD_MEM(join->main), DD_MEM(join->main_affine.scale),
+                  DD_MEM(join->main_affine.shift), DD_MEM(join->x), DD_MEM(join->shortcut.scale),
+                  DD_MEM(join->shortcut.shift), DD_INT(relu), DD_INT(pixels), DD_INT(spread.run), DD_INT(out.h),
+                  DD_INT(out.w), DD_INT(dd_shape_blocks(x)), DD_INT(x.h), DD_INT(x.w), DD_INT(join->stride), DD_MEM(o));
+}
+
+dd_status dd_join_backward(dd_device *device, const struct dd_join_backward *join, struct dd_launches *list) {
+    char options[64], label[64];
+    bool raw = join->o == NULL;
+    const int pixels = (int)dd_shape_pixels(join->out), blocks = dd_shape_blocks(join->out);
+    struct dd_spread spread = dd_spread_over(&device->info, (size_t)pixels, blocks, join->out.v);
+    struct dd_kernel_spec spec = dd_spread_spec(spread, (size_t)pixels, blocks);
+    snprintf(options, sizeof options, "-DV=%d -DGROUP=%d -DMASK_RAW=%d", join->out.v, spread.group, raw);
+    snprintf(label, sizeof label, "join_backward%s_v%d", raw ? "_raw" : "", join->out.v);
+    spec.source = "point/join.cl";
+    spec.kernel = "join_backward";
+    spec.options = options;
+    spec.label = label;
+    return DD_ADD(list, device, &spec, DD_MEM(join->go), DD_MEM(raw ? join->mask_z : join->o), DD_MEM(join->mask.scale),
+                  DD_MEM(join->mask.shift), DD_INT(pixels), DD_INT(spread.run), DD_MEM(join->g));
+}
+
+dd_status dd_join_expand(dd_device *device, struct dd_shape in, struct dd_shape out, int stride, cl_mem g, cl_mem dx,
+                         struct dd_launches *list) {
+    char options[64], label[64];
+    const int rows = in.n * in.h, blocks = dd_shape_blocks(in);
+    struct dd_spread spread = dd_spread_over(&device->info, (size_t)rows, blocks, in.v * in.w);
+    struct dd_kernel_spec spec = dd_spread_spec(spread, (size_t)rows, blocks);
+    snprintf(options, sizeof options, "-DV=%d -DGROUP=%d", in.v, spread.group);
+    snprintf(label, sizeof label, "join_expand_v%d", in.v);
+    spec.source = "point/join.cl";
+    spec.kernel = "join_expand";
+    spec.options = options;
+    spec.label = label;
+    return DD_ADD(list, device, &spec, DD_MEM(g), DD_INT(rows), DD_INT(spread.run), DD_INT(in.c), DD_INT(in.h),
+                  DD_INT(in.w), DD_INT(out.h), DD_INT(out.w), DD_INT(stride), DD_MEM(dx));
+}
