@@ -1,0 +1,32 @@
+/* The case of a convolution: one algorithm, shape, direction and variant against the double reference, see case.h. */
+#ifndef DD_SELFTEST_CASE_CONV_H
+#define DD_SELFTEST_CASE_CONV_H
+
+#include <stdint.h>
+
+#include "ops/conv.h"
+
+/**
+ * Variants of a direction, 0 .. dd_case_conv_variants - 1 (0 is the plain one):
+ * forward: plain; prologue without ReLU; prologue with ReLU and statistics; statistics.
+ * backward data: plain; dz by k1, k2, k3; the same added to dx; masked dz added to dx; masked dx with sums; masked dz,
+ * masked dx. backward weights: plain; prologue with ReLU and dz by k1, k2, k3; prologue without ReLU; prologue with
+ * ReLU and masked dz.
+ */
+int dd_case_conv_variants(enum dd_conv_direction direction);
+
+/**
+ * Runs the case. *error_over_tolerance: the largest error as a multiple of its tolerance, at most 1 passes; failure
+ * (size bytes) then is empty, otherwise it says which output is wrong. A driver's failure is the status. The algorithm
+ * must support conv.
+ */
+dd_status dd_case_conv(dd_device *device, const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv,
+                       enum dd_conv_direction direction, unsigned variant, uint64_t seed, double *error_over_tolerance,
+                       char *failure, size_t size);
+
+/** algorithm->backward (not NULL): variant of backward data, with the weights' gradient by a prologue with ReLU if the
+ * variant is odd. */
+dd_status dd_case_conv_both(dd_device *device, const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv,
+                            unsigned variant, uint64_t seed, double *error_over_tolerance, char *failure, size_t size);
+
+#endif
