@@ -1,0 +1,198 @@
+/*
+ * Backward launches, in the reverse of forward.c's order. The gradient by a unit's output becomes, in place, the gradient behind its
+ * ReLU; an identity shortcut passes it on in place and the primary path adds to it.
+ */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "ops/join.h"
+#include "ops/linear.h"
+#include "ops/pool.h"
+#include "ops/sgd.h"
+#include "plan/internal.h"
+
+/** The gradient at convolution conv's raw output, given g behind its batch norm (and ReLU if relu). */
+static struct dd_gradient raw_gradient(const struct dd_plan *plan, int conv, cl_mem g, bool relu) {
+    const struct dd_bn_views *bn = &plan->store.bn[conv];
+    struct dd_gradient gradient = {.g = g, .z = dd_raw(plan, conv), .k1 = bn->k1, .k2 = bn->k2, .k3 = bn->k3};
+    if (relu)
+        gradient.relu = dd_bn_affine(plan, conv, true);
+    return gradient;
+}
+
+/** BN backward's finish for convolution conv from partial sums that lie in plan->partials. */
+static dd_status add_finish(struct dd_plan *plan, int conv, int slices, struct dd_launches *list) {
+    const struct dd_shape shape = plan->layout.shapes[conv].out;
+    const struct dd_bn_views *bn = &plan->store.bn[conv];
+    const struct dd_partials partials = {.sums = plan->partials, .slices = slices};
+    return dd_bn_backward_finish(plan->device, shape.c, dd_shape_padded_c(shape), dd_shape_pixels(shape), partials,
+                                 &bn->vectors, 1.0f, bn->dgamma, bn->dbeta, bn->k1, bn->k2, bn->k3, list);
+}
+
+/** BN backward of convolution conv from g: reductions in a pass of their own, then the finish. */
+static dd_status add_bn_backward(struct dd_plan *plan, int conv, cl_mem g, bool relu, struct dd_launches *list) {
+    const struct dd_shape shape = plan->layout.shapes[conv].out;
+    const struct dd_gradient gradient = raw_gradient(plan, conv, g, relu);
+    const struct dd_partials partials = {.sums = plan->partials, .slices = dd_bn_slices(&plan->device->info, shape)};
+    DD_TRY(dd_bn_backward_partials(plan->device, shape, &gradient, plan->store.bn[conv].vectors.mean, partials, list));
+    return add_finish(plan, conv, partials.slices, list);
+}
+
+/* What backward of a convolution reads and writes beside its own raw output. */
+struct conv_input {
+    cl_mem x;                  /* as the forward pass read it */
+    struct dd_affine prologue;
+    cl_mem dx;                 /* NULL: not wanted (the images) */
+    bool accumulate;
+    int masked_by;             /* convolution whose BN and ReLU stand before x, whose sums are wanted; -1: none */
+};
+
+/** Weight gradient and data gradient of convolution conv from dz. *slices: of the sums, if masked_by >= 0. */
+static dd_status add_conv_backward(struct dd_plan *plan, int conv, struct dd_gradient dz, const struct conv_input *input,
+                                   int *slices, struct dd_launches *list) {
+    const struct dd_conv *shape = &plan->layout.shapes[conv];
+    const struct dd_conv_algorithm *const *algorithm = plan->choice.algorithm[conv];
+    struct dd_conv_backward_weights_args weights = {.x = input->x, .prologue = input->prologue, .dz = dz,
+                                                    .dw = plan->store.weight_gradient[conv], .workspace = plan->workspace};
+    if (input->dx == NULL)
+        return algorithm[DD_CONV_BACKWARD_WEIGHTS]->backward_weights(plan->device, shape, &weights, list);
+    struct dd_conv_backward_data_args data = {.dz = dz, .w = plan->store.weight[conv], .dx = input->dx,
+                                              .accumulate = input->accumulate, .workspace = plan->workspace};
+    if (input->masked_by >= 0) {
+        struct dd_conv_needs needs = {0};
+        algorithm[DD_CONV_BACKWARD_DATA]->needs(&plan->device->info, shape, DD_CONV_BACKWARD_DATA, &needs);
+        data.mask_z = input->x;
+        data.mask = input->prologue;
+        data.sums = (struct dd_partials){.sums = plan->partials, .slices = needs.slices};
+        data.mean = plan->store.bn[input->masked_by].vectors.mean;
+        *slices = needs.slices;
+    }
+    if (algorithm[DD_CONV_BACKWARD_DATA] == algorithm[DD_CONV_BACKWARD_WEIGHTS] &&
+        algorithm[DD_CONV_BACKWARD_DATA]->backward != NULL)
+        return algorithm[DD_CONV_BACKWARD_DATA]->backward(plan->device, shape, &data, &weights, list);
+    DD_TRY(algorithm[DD_CONV_BACKWARD_WEIGHTS]->backward_weights(plan->device, shape, &weights, list));
+    return algorithm[DD_CONV_BACKWARD_DATA]->backward_data(plan->device, shape, &data, list);
+}
+
+/** Gradient g behind unit u's ReLU -> the shortcut's part of the gradient by the unit's input, written whole. */
+static dd_status add_shortcut(struct dd_plan *plan, int u, cl_mem g, cl_mem dx, struct dd_launches *list) {
+    const struct dd_unit *unit = &plan->net->units[u];
+    const int n = plan->layout.options.batch, v = plan->layout.v;
+    if (unit->shortcut_op == DD_SHORTCUT_OP_NONE)
+        return DD_OK; /* in place */
+    if (unit->shortcut_op == DD_SHORTCUT_OP_SUBSAMPLE)
+        return dd_join_expand(plan->device, (struct dd_shape){n, unit->in_c, unit->in_h, unit->in_w, v},
+                              (struct dd_shape){n, unit->out_c, unit->out_h, unit->out_w, v}, unit->stride, g, dx, list);
+    const bool relu = unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU;
+    const int conv = unit->shortcut.bn;
+    DD_TRY(add_bn_backward(plan, conv, g, relu, list));
+    const struct conv_input input = {.x = dd_unit_input(plan, u), .dx = dx, .masked_by = -1};
+    return add_conv_backward(plan, conv, raw_gradient(plan, conv, g, relu), &input, &(int){0}, list);
+}
+
+/** The primary path of unit u; adds to dx. The last BN's finish is already queued. */
+static dd_status add_primary(struct dd_plan *plan, int u, cl_mem g, cl_mem dx, struct dd_launches *list) {
+    const struct dd_unit *unit = &plan->net->units[u];
+    for (int j = unit->convs - 1; j >= 0; j--) {
+        const int conv = unit->primary[j].bn;
+        struct conv_input input = {.x = dd_unit_input(plan, u), .dx = dx, .accumulate = true, .masked_by = -1};
+        if (j > 0) {
+            const int before = unit->primary[j - 1].bn;
+            input = (struct conv_input){.x = dd_raw(plan, before), .prologue = dd_bn_affine(plan, before, true),
+                                        .dx = plan->tensors[plan->layout.units[u].inner[j]], .masked_by = before};
+        }
+        int slices = 0;
+        DD_TRY(add_conv_backward(plan, conv, raw_gradient(plan, conv, g, false), &input, &slices, list));
+        if (j > 0)
+            DD_TRY(add_finish(plan, input.masked_by, slices, list));
+        g = input.dx;
+    }
+    return DD_OK;
+}
+
+static dd_status build_unit(struct dd_plan *plan, int u, bool gate, struct dd_launches *list, int *gate_launch) {
+    const struct dd_unit *unit = &plan->net->units[u];
+    const struct dd_layout *layout = &plan->layout;
+    const int last = unit->primary[unit->convs - 1].bn;
+    cl_mem g = plan->tensors[u + 1 < plan->net->unit_count ? layout->units[u + 1].gradient : layout->last_gradient];
+    cl_mem dx = plan->tensors[layout->units[u].gradient];
+    const struct dd_join_backward join = {.out = layout->shapes[last].out, .go = g, .g = g,
+                                          .o = plan->tensors[layout->units[u].output]};
+    DD_TRY(dd_join_backward(plan->device, &join, list));
+    if (gate) {
+        DD_TRY(add_bn_backward(plan, last, g, false, list));
+        *gate_launch = list->count - 1;
+    }
+    DD_TRY(add_shortcut(plan, u, g, dx, list));
+    return gate ? add_primary(plan, u, g, dx, list) : DD_OK;
+}
+
+static dd_status build_head(struct dd_plan *plan, struct dd_launches *list) {
+    const struct dd_net *net = plan->net;
+    const struct dd_layout *layout = &plan->layout;
+    const struct dd_linear linear = {.classes = net->classes, .features = net->features, .n = layout->options.batch};
+    DD_TRY(dd_linear_backward(plan->device, &linear, plan->tensors[layout->features], plan->store.fc_weight,
+                              plan->tensors[layout->logit_gradient], plan->tensors[layout->feature_gradient],
+                              plan->store.fc_weight_gradient, plan->store.fc_bias_gradient, plan->workspace, list));
+    const struct dd_shape shape = {layout->options.batch, net->features, net->feature_h, net->feature_w, layout->v};
+    return dd_gap_backward(plan->device, shape, plan->tensors[layout->feature_gradient], plan->tensors[layout->last_gradient],
+                           list);
+}
+
+static dd_status build_stem(struct dd_plan *plan, struct dd_launches *list) {
+    const struct dd_net *net = plan->net;
+    const struct dd_layout *layout = &plan->layout;
+    const struct dd_shape raw = layout->shapes[0].out;
+    cl_mem g = plan->tensors[layout->units[0].gradient];
+    struct dd_join_backward join = {.out = raw, .go = g, .g = g, .o = plan->tensors[layout->body]};
+    if (net->imagenet) {
+        struct dd_shape pooled = raw;
+        pooled.h = net->body_h;
+        pooled.w = net->body_w;
+        cl_mem spread = plan->tensors[layout->stem_gradient];
+        DD_TRY(dd_maxpool_backward(plan->device, raw, pooled, net->pool_kernel, net->pool_stride, net->pool_pad, g,
+                                   plan->tensors[layout->pooled_winner], spread, list));
+        join = (struct dd_join_backward){.out = raw, .go = spread, .g = spread, .mask_z = dd_raw(plan, 0),
+                                         .mask = dd_bn_affine(plan, 0, true)};
+        g = spread;
+    }
+    DD_TRY(dd_join_backward(plan->device, &join, list));
+    DD_TRY(add_bn_backward(plan, 0, g, false, list));
+    const struct conv_input input = {.x = plan->tensors[layout->images], .masked_by = -1};
+    return add_conv_backward(plan, 0, raw_gradient(plan, 0, g, false), &input, &(int){0}, list);
+}
+
+static dd_status build_update(struct dd_plan *plan, struct dd_launches *list) {
+    const struct dd_layout *layout = &plan->layout;
+    const struct dd_sgd sgd = {.granules = (int)(layout->param_floats / (size_t)layout->granule), .granule = layout->granule,
+                               .w = plan->store.values, .m = plan->store.momentum, .g = plan->store.gradients,
+                               .owner = plan->store.owner, .active = plan->store.active,
+                               .momentum = layout->options.momentum, .weight_decay = layout->options.weight_decay};
+    return dd_sgd_add(plan->device, &sgd, list);
+}
+
+dd_status dd_backward_build(struct dd_plan *plan) {
+    plan->backward_units = dd_calloc((size_t)plan->net->unit_count, sizeof *plan->backward_units);
+    if (plan->backward_units == NULL)
+        return dd_fail_memory("backward launches", (size_t)plan->net->unit_count * sizeof *plan->backward_units);
+    DD_TRY(build_head(plan, &plan->backward_head));
+    for (int u = 0; u < plan->net->unit_count; u++) {
+        struct dd_unit_lists *lists = &plan->backward_units[u];
+        DD_TRY(build_unit(plan, u, true, &lists->on, &lists->gate_launch));
+        DD_TRY(build_unit(plan, u, false, &lists->off, &(int){0}));
+    }
+    DD_TRY(build_stem(plan, &plan->backward_stem));
+    return build_update(plan, &plan->update);
+}
+
+void dd_backward_free(struct dd_plan *plan) {
+    dd_launches_clear(&plan->backward_head);
+    dd_launches_clear(&plan->backward_stem);
+    dd_launches_clear(&plan->update);
+    for (int u = 0; plan->backward_units != NULL && u < plan->net->unit_count; u++) {
+        dd_launches_clear(&plan->backward_units[u].on);
+        dd_launches_clear(&plan->backward_units[u].off);
+    }
+    free(plan->backward_units);
+    plan->backward_units = NULL;
+}

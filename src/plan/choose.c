@@ -1,0 +1,62 @@
+/* Which V and which convolution algorithms a plan uses when nothing else says so. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "plan/internal.h"
+
+/* Preference of "auto", best first. */
+static const char *const preference[] = {"winograd", "direct", "gemm"};
+
+static int choose_vector(const struct dd_device_info *info, const struct dd_plan_options *options) {
+    if (options->vector != 0)
+        return options->vector;
+    bool vector_kernels = dd_conv_algorithm_find("direct") != NULL && strcmp(options->algorithm, "gemm") != 0;
+    if (info->type == DD_DEVICE_CPU && vector_kernels && info->float_width >= 4)
+        return info->float_width >= 16 ? 16 : info->float_width >= 8 ? 8 : 4;
+    return 1; /* CLBlast alone: [C][N][H][W] needs no packing */
+}
+
+static const struct dd_conv_algorithm *choose_algorithm(const struct dd_device_info *info, const char *wanted,
+                                                        const struct dd_conv *conv, enum dd_conv_direction direction) {
+    size_t start = 0;
+    const size_t count = sizeof preference / sizeof *preference;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(wanted, preference[i]) == 0)
+            start = i;
+    for (size_t i = start; i < count; i++) {
+        const struct dd_conv_algorithm *algorithm = dd_conv_algorithm_find(preference[i]);
+        if (algorithm != NULL && algorithm->supports(info, conv, direction))
+            return algorithm;
+    }
+    return NULL;
+}
+
+dd_status dd_plan_choose(const struct dd_net *net, const struct dd_device_info *info,
+                         const struct dd_plan_options *options, struct dd_plan_choice *choice) {
+    *choice = (struct dd_plan_choice){.vector = choose_vector(info, options), .convs = net->bn_count};
+    if (strcmp(options->algorithm, "auto") != 0 && dd_conv_algorithm_find(options->algorithm) == NULL)
+        return dd_fail(DD_ERROR_USAGE, "unknown convolution algorithm \"%s\"; known: auto, gemm, direct, winograd",
+                       options->algorithm);
+    choice->algorithm = dd_calloc((size_t)net->bn_count, sizeof *choice->algorithm);
+    if (choice->algorithm == NULL)
+        return dd_fail_memory("algorithm choice", (size_t)net->bn_count * sizeof *choice->algorithm);
+    struct dd_layout layout;
+    dd_status status = dd_layout_make(net, info, options, choice, &layout); /* the shapes; no algorithm chosen yet */
+    for (int i = 0; status == DD_OK && i < net->bn_count; i++)
+        for (int d = 0; d < DD_CONV_DIRECTIONS && status == DD_OK; d++) {
+            if (i == 0 && d == DD_CONV_BACKWARD_DATA)
+                continue; /* nobody asks for the gradient by the images */
+            choice->algorithm[i][d] = choose_algorithm(info, options->algorithm, &layout.shapes[i], d);
+            if (choice->algorithm[i][d] == NULL)
+                status = dd_fail(DD_ERROR_INTERNAL, "no convolution algorithm for %dx%d stride %d, %d to %d channels",
+                                 layout.shapes[i].kernel, layout.shapes[i].kernel, layout.shapes[i].stride,
+                                 layout.shapes[i].in.c, layout.shapes[i].out.c);
+        }
+    dd_layout_free(&layout);
+    if (status != DD_OK) {
+        free(choice->algorithm);
+        choice->algorithm = NULL;
+    }
+    return status;
+}

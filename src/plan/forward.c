@@ -1,0 +1,155 @@
+/*
+ * Forward launches. What is kept of a unit is each convolution's raw output and the unit's output; batch norm and ReLU between
+ * convolutions are the next convolution's prologue.
+ */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "ops/join.h"
+#include "ops/linear.h"
+#include "ops/loss.h"
+#include "ops/pool.h"
+#include "plan/internal.h"
+
+/** Moves the statistics: training by 0.1 as PyTorch, recalibration as a plain average of its batches. */
+static void statistics_rule(const struct dd_plan *plan, enum dd_pass_mode mode, int bn, struct dd_bn_vectors *vectors,
+                            float *keep, float *gain) {
+    *vectors = plan->store.bn[bn].vectors;
+    *keep = 0.9f;
+    *gain = 0.1f;
+    if (mode == DD_PASS_RECALIBRATE) {
+        vectors->running_mean = plan->store.bn[bn].recalibrated_mean;
+        vectors->running_var = plan->store.bn[bn].recalibrated_var;
+        *keep = 1.0f;
+        *gain = 1.0f / (float)plan->layout.options.recalibrate;
+    }
+}
+
+/** Convolution `conv` of x, and its batch norm's scale and shift unless they come from the statistics. */
+static dd_status add_conv(struct dd_plan *plan, int conv, int n, enum dd_pass_mode mode, cl_mem x, struct dd_affine prologue,
+                          struct dd_launches *list) {
+    const struct dd_conv shape = dd_conv_at(&plan->layout, conv, n);
+    const struct dd_conv_algorithm *algorithm = plan->choice.algorithm[conv][DD_CONV_FORWARD];
+    struct dd_conv_forward_args args = {.x = x, .prologue = prologue, .w = plan->store.weight[conv], .y = dd_raw(plan, conv),
+                                        .workspace = plan->workspace};
+    const bool batch_statistics = mode == DD_PASS_TRAIN || mode == DD_PASS_RECALIBRATE;
+    if (batch_statistics) {
+        struct dd_conv_needs needs = {0};
+        algorithm->needs(&plan->device->info, &shape, DD_CONV_FORWARD, &needs);
+        args.stats = (struct dd_partials){.sums = plan->partials, .slices = needs.slices};
+    }
+    DD_TRY(algorithm->forward(plan->device, &shape, &args, list));
+    if (!batch_statistics)
+        return DD_OK;
+    struct dd_bn_vectors vectors;
+    float keep, gain;
+    statistics_rule(plan, mode, conv, &vectors, &keep, &gain);
+    return dd_bn_finish(plan->device, shape.out.c, dd_shape_padded_c(shape.out), args.stats, &vectors, keep, gain, 1.0f, list);
+}
+
+static dd_status build_stem(struct dd_plan *plan, int n, enum dd_pass_mode mode, struct dd_launches *list) {
+    const struct dd_net *net = plan->net;
+    DD_TRY(add_conv(plan, 0, n, mode, plan->tensors[plan->layout.images], (struct dd_affine){0}, list));
+    const struct dd_shape raw = dd_conv_at(&plan->layout, 0, n).out;
+    cl_mem body = plan->tensors[plan->layout.body];
+    if (net->imagenet) {
+        struct dd_shape pooled = raw;
+        pooled.h = net->body_h;
+        pooled.w = net->body_w;
+        return dd_maxpool_forward(plan->device, raw, pooled, net->pool_kernel, net->pool_stride, net->pool_pad,
+                                  dd_raw(plan, 0), dd_bn_affine(plan, 0, true), body,
+                                  plan->tensors[plan->layout.pooled_winner], list);
+    }
+    struct dd_join join = {.out = raw, .main = dd_raw(plan, 0), .main_affine = dd_bn_affine(plan, 0, false)};
+    return dd_join_forward(plan->device, &join, body, list);
+}
+
+/** o = ReLU(a f + t): `gate` says whether f is there at all. */
+static dd_status add_join(struct dd_plan *plan, int u, int n, bool gate, struct dd_launches *list) {
+    const struct dd_unit *unit = &plan->net->units[u];
+    const int last = unit->primary[unit->convs - 1].bn;
+    struct dd_join join = {.out = dd_conv_at(&plan->layout, last, n).out};
+    if (gate) {
+        join.main = dd_raw(plan, last);
+        join.main_affine = dd_bn_affine(plan, last, false);
+    }
+    switch (unit->shortcut_op) {
+    case DD_SHORTCUT_OP_NONE:
+        join.kind = DD_JOIN_IDENTITY;
+        join.x = dd_unit_input(plan, u);
+        break;
+    case DD_SHORTCUT_OP_SUBSAMPLE:
+        join.kind = DD_JOIN_SUBSAMPLE;
+        join.x = dd_unit_input(plan, u);
+        join.x_shape = (struct dd_shape){n, unit->in_c, unit->in_h, unit->in_w, plan->layout.v};
+        join.stride = unit->stride;
+        break;
+    case DD_SHORTCUT_OP_CONV_BN:
+    case DD_SHORTCUT_OP_CONV_BN_RELU:
+        join.kind = DD_JOIN_AFFINE;
+        join.x = dd_raw(plan, unit->shortcut.bn);
+        join.shortcut = dd_bn_affine(plan, unit->shortcut.bn, unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU);
+        break;
+    }
+    return dd_join_forward(plan->device, &join, plan->tensors[plan->layout.units[u].output], list);
+}
+
+static dd_status build_unit(struct dd_plan *plan, int u, int n, enum dd_pass_mode mode, bool gate, struct dd_launches *list,
+                            int *gate_launch) {
+    const struct dd_unit *unit = &plan->net->units[u];
+    cl_mem x = dd_unit_input(plan, u);
+    struct dd_affine prologue = {0};
+    for (int j = 0; gate && j < unit->convs; j++) {
+        const int conv = unit->primary[j].bn;
+        DD_TRY(add_conv(plan, conv, n, mode, x, prologue, list));
+        x = dd_raw(plan, conv);
+        prologue = dd_bn_affine(plan, conv, true);
+        *gate_launch = list->count - 1;
+    }
+    if (dd_has_shortcut_conv(unit))
+        DD_TRY(add_conv(plan, unit->shortcut.bn, n, mode, dd_unit_input(plan, u), (struct dd_affine){0}, list));
+    return add_join(plan, u, n, gate, list);
+}
+
+static dd_status build_head(struct dd_plan *plan, int n, enum dd_pass_mode mode, struct dd_launches *list) {
+    const struct dd_net *net = plan->net;
+    const struct dd_layout *layout = &plan->layout;
+    if (mode == DD_PASS_RECALIBRATE)
+        return DD_OK; /* only the statistics are wanted */
+    struct dd_shape shape = {n, net->features, net->feature_h, net->feature_w, layout->v};
+    cl_mem features = plan->tensors[layout->features], logits = plan->tensors[layout->logits];
+    DD_TRY(dd_gap_forward(plan->device, shape, dd_unit_input(plan, net->unit_count), features, list));
+    struct dd_linear linear = {.classes = net->classes, .features = net->features, .n = n};
+    DD_TRY(dd_linear_forward(plan->device, &linear, features, plan->store.fc_weight, plan->store.fc_bias, logits,
+                             plan->workspace, list));
+    struct dd_loss loss = {.classes = net->classes, .n = n, .logits = logits, .labels = plan->labels,
+                           .dlogits = mode == DD_PASS_TRAIN ? plan->tensors[layout->logit_gradient] : NULL,
+                           .sample_loss = plan->sample_loss, .sample_rank = plan->sample_rank, .metrics = plan->metrics};
+    return dd_loss_add(plan->device, &loss, list);
+}
+
+dd_status dd_forward_build(struct dd_plan *plan, int n, enum dd_pass_mode mode, struct dd_forward_pass *pass) {
+    pass->n = n;
+    pass->units = dd_calloc((size_t)plan->net->unit_count, sizeof *pass->units);
+    if (pass->units == NULL)
+        return dd_fail_memory("forward launches", (size_t)plan->net->unit_count * sizeof *pass->units);
+    DD_TRY(build_stem(plan, n, mode, &pass->stem));
+    for (int u = 0; u < plan->net->unit_count; u++) {
+        struct dd_unit_lists *lists = &pass->units[u];
+        DD_TRY(build_unit(plan, u, n, mode, true, &lists->on, &lists->gate_launch));
+        if (mode == DD_PASS_TRAIN)
+            DD_TRY(build_unit(plan, u, n, mode, false, &lists->off, &(int){0}));
+    }
+    return build_head(plan, n, mode, &pass->head);
+}
+
+void dd_forward_free(struct dd_plan *plan, struct dd_forward_pass *pass) {
+    dd_launches_clear(&pass->stem);
+    dd_launches_clear(&pass->head);
+    for (int u = 0; pass->units != NULL && u < plan->net->unit_count; u++) {
+        dd_launches_clear(&pass->units[u].on);
+        dd_launches_clear(&pass->units[u].off);
+    }
+    free(pass->units);
+    *pass = (struct dd_forward_pass){0};
+}

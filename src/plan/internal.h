@@ -1,0 +1,163 @@
+/* The plan's insides, shared by the files of this folder alone. */
+#ifndef DD_PLAN_INTERNAL_H
+#define DD_PLAN_INTERNAL_H
+
+#include "ops/batchnorm.h"
+#include "ops/loss.h"
+#include "plan/memory.h"
+#include "plan/plan.h"
+
+/* Indices of the tensors of a layout; -1 where a net has none. */
+struct dd_layout_unit {
+    int output;                     /* o */
+    int gradient;                   /* of the loss by the unit's *input* */
+    int inner[DD_MAX_PRIMARY];      /* gradient at the ReLU before primary convolution j, j >= 1 */
+};
+
+/* Everything about a plan that follows from net, limits, options and choice: no device involved. */
+struct dd_layout {
+    struct dd_plan_options options;
+    int v;
+    int convs;                      /* = net->bn_count: convolution i is followed by BN i */
+    const struct dd_conv_layer **layers; /* [convs] */
+    struct dd_conv *shapes;         /* [convs], n = batch */
+    int tensor_count;
+    struct dd_memory_item *tensors;
+    int images, pooled_winner, stem_gradient, features, feature_gradient, logits, logit_gradient;
+    int body;                       /* input of the first unit: the stem's ReLU or the max pooling */
+    int *raw;                       /* [convs] z */
+    struct dd_layout_unit *units;
+    int last_gradient;              /* of the loss by the last unit's output */
+    struct dd_memory_arenas arenas;
+    size_t workspace_bytes, partial_bytes;
+    /* parameters, in floats */
+    int granule;
+    size_t *param_offset;           /* [params]; trainable ones in the parameter buffer, statistics in their own */
+    size_t param_floats;
+    size_t gamma_base, beta_base;   /* of all BN, in the order of bn_offset */
+    size_t *bn_offset;              /* [bns] first channel in a vector over all BN layers */
+    size_t bn_floats;
+};
+
+dd_status dd_layout_make(const struct dd_net *net, const struct dd_device_info *info, const struct dd_plan_options *options,
+                         const struct dd_plan_choice *choice, struct dd_layout *layout);
+void dd_layout_free(struct dd_layout *layout);
+uint64_t dd_layout_bytes(const struct dd_layout *layout, const struct dd_net *net);
+
+/** Shape of a convolution at another number of images. */
+static inline struct dd_conv dd_conv_at(const struct dd_layout *layout, int conv, int n) {
+    struct dd_conv shape = layout->shapes[conv];
+    shape.in.n = shape.out.n = n;
+    return shape;
+}
+
+/* Views of one BN layer beyond dd_bn_vectors. */
+struct dd_bn_views {
+    struct dd_bn_vectors vectors;
+    cl_mem recalibrated_mean, recalibrated_var;
+    cl_mem dgamma, dbeta, k1, k2, k3;
+};
+
+enum { DD_BN_WORK_VECTORS = 7 }; /* mean, invstd, scale, shift, k1, k2, k3 */
+
+struct dd_param_store {
+    cl_mem values, gradients, momentum; /* [param_floats]; the latter two when training */
+    cl_mem owner;                       /* int [granules] */
+    cl_mem active;                      /* int [units] */
+    cl_mem running, recalibrated;       /* [2][bn_floats]: mean, var */
+    cl_mem bn_work;                     /* [DD_BN_WORK_VECTORS][bn_floats] */
+    cl_mem *weight, *weight_gradient;   /* [convs] */
+    cl_mem fc_weight, fc_bias, fc_weight_gradient, fc_bias_gradient;
+    struct dd_bn_views *bn;             /* [bns] */
+    struct dd_bn_vectors all, all_recalibrated; /* over all BN layers at once, for inference */
+    cl_mem *views;                      /* every view, for release */
+    int view_count;
+    size_t view_capacity;
+};
+
+/* Launches of one unit, by its own gate. */
+struct dd_unit_lists {
+    struct dd_launches on, off;
+    int gate_launch; /* in `on`: the finish of the primary path's last BN, where the masked reference sets its gate */
+};
+
+enum dd_pass_mode { DD_PASS_TRAIN, DD_PASS_RECALIBRATE, DD_PASS_INFER };
+
+/* A forward pass over n images. */
+struct dd_forward_pass {
+    int n;
+    struct dd_launches stem, head; /* head: pooling, last layer, loss */
+    struct dd_unit_lists *units;   /* off lists only in DD_PASS_TRAIN */
+};
+
+struct dd_source {
+    const struct dd_images *images;
+    cl_mem bytes;             /* all images, or a batch of them when streaming */
+    bool resident;
+    struct dd_launches input[2]; /* augmentation of a full batch, and of the last one */
+    struct dd_forward_pass infer[2]; /* likewise; not for the training source */
+};
+
+/* One queued step's host memory: it must stay untouched until its event is complete. */
+struct dd_slot {
+    struct dd_sample *samples; /* [batch] */
+    int32_t *labels;           /* [batch] */
+    int32_t *active;           /* [units] */
+    uint8_t *pixels;           /* [batch] images, when streaming */
+    float metrics[DD_METRICS];
+    cl_event done;
+    struct dd_step_result result;
+};
+
+struct dd_plan {
+    dd_device *device;
+    const struct dd_net *net;
+    struct dd_plan_choice choice;
+    struct dd_layout layout;
+    struct dd_param_store store;
+    cl_mem arenas[DD_MAX_ARENAS];
+    cl_mem *tensors;          /* views, [layout.tensor_count] */
+    cl_mem workspace, partials;
+    cl_mem samples, labels, mean, inverse_std; /* int4 [batch], int [batch], [C][H][W], [C] */
+    cl_mem sample_loss, sample_rank, metrics;  /* [batch], int [batch], [DD_METRICS] */
+    struct dd_forward_pass train, recalibrate;
+    struct dd_launches affine[2];    /* scale and shift of every BN: [enum dd_plan_statistics] */
+    struct dd_launches backward_head;   /* last layer's and pooling's backward */
+    struct dd_unit_lists *backward_units;
+    struct dd_launches backward_stem, update;
+    struct dd_source sources[DD_SOURCES];
+    struct dd_slot slots[DD_RUN_AHEAD];
+    int slot_first, slot_used;
+};
+
+/* params.c */
+dd_status dd_store_create(struct dd_plan *plan);
+void dd_store_destroy(struct dd_plan *plan);
+
+/* forward.c: builds pass for n images (freed by dd_forward_free). */
+dd_status dd_forward_build(struct dd_plan *plan, int n, enum dd_pass_mode mode, struct dd_forward_pass *pass);
+void dd_forward_free(struct dd_plan *plan, struct dd_forward_pass *pass);
+
+/* backward.c */
+dd_status dd_backward_build(struct dd_plan *plan);
+void dd_backward_free(struct dd_plan *plan);
+
+/* Pieces shared by forward.c and backward.c. */
+static inline cl_mem dd_raw(const struct dd_plan *plan, int conv) { return plan->tensors[plan->layout.raw[conv]]; }
+
+/** Input tensor of unit u. */
+static inline cl_mem dd_unit_input(const struct dd_plan *plan, int unit) {
+    return plan->tensors[unit == 0 ? plan->layout.body : plan->layout.units[unit - 1].output];
+}
+
+/** The BN of convolution conv as an affine map on load or in a join. */
+static inline struct dd_affine dd_bn_affine(const struct dd_plan *plan, int conv, bool relu) {
+    const struct dd_bn_vectors *bn = &plan->store.bn[conv].vectors;
+    return (struct dd_affine){.scale = bn->scale, .shift = bn->shift, .relu = relu};
+}
+
+static inline bool dd_has_shortcut_conv(const struct dd_unit *unit) {
+    return unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN || unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU;
+}
+
+#endif

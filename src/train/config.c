@@ -1,0 +1,279 @@
+/* config.json: one table of fields serves reading and writing. */
+#include "train/config.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <depthdrop/depthdrop.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+
+enum { CONFIG_FORMAT = 1 };
+
+enum field_type { FIELD_TEXT, FIELD_INTEGER, FIELD_REAL };
+
+static const struct field {
+    const char *key;
+    enum field_type type;
+    size_t offset, size;
+} fields[] = {
+#define TEXT(key) {#key, FIELD_TEXT, offsetof(struct dd_run_config, key), sizeof(((struct dd_run_config *)0)->key)}
+#define INTEGER(key) {#key, FIELD_INTEGER, offsetof(struct dd_run_config, key), 0}
+#define REAL(key) {#key, FIELD_REAL, offsetof(struct dd_run_config, key), 0}
+    TEXT(data), TEXT(image_size), TEXT(net), TEXT(shortcut), TEXT(gate), TEXT(gate_first), INTEGER(batch),
+    INTEGER(iterations), INTEGER(epochs), TEXT(recipe), TEXT(augment), REAL(lr), REAL(momentum), REAL(weight_decay),
+    TEXT(lr_drops), INTEGER(lr_warmup), INTEGER(seed), REAL(eval_every), INTEGER(bn_recalibrate), INTEGER(val_split),
+    INTEGER(log_every), INTEGER(save_every), REAL(save_minutes), TEXT(algorithm), TEXT(vector), INTEGER(threads),
+    TEXT(image), INTEGER(classes), INTEGER(train_images), INTEGER(test_images), INTEGER(iterations_per_epoch),
+    TEXT(train_hash), TEXT(test_hash), TEXT(device_name), TEXT(device_driver), TEXT(device_platform),
+    INTEGER(chosen_vector),
+#undef TEXT
+#undef INTEGER
+#undef REAL
+};
+enum { FIELD_COUNT = sizeof fields / sizeof *fields };
+
+static const char *const direction_names[DD_CONV_DIRECTIONS] = {"forward", "backward_data", "backward_weights"};
+
+/* ---- from options ---- */
+
+static dd_status copy_text(char *target, size_t size, const char *option, const char *value) {
+    const char *text = value != NULL ? value : "";
+    if (strlen(text) >= size)
+        return dd_fail(DD_ERROR_USAGE, "%s is longer than %zu characters", option, size - 1);
+    strcpy(target, text);
+    return DD_OK;
+}
+
+/** What a number is after its way through config.json: 9 significant digits, which name every float32 uniquely. */
+static double stored(double value) {
+    char text[40];
+    snprintf(text, sizeof text, "%.9g", value);
+    return strtod(text, NULL);
+}
+
+static dd_status check_range(const char *option, double value, double low, double high) {
+    if (value >= low && value <= high)
+        return DD_OK;
+    return dd_fail(DD_ERROR_USAGE, "%s %.9g is out of range: it must be from %.9g to %.9g", option, value, low, high);
+}
+
+static dd_status check_ranges(const struct dd_run_config *config) {
+    const double most = 1e15;
+    DD_TRY(check_range("--batch", (double)config->batch, 1, 1 << 20));
+    DD_TRY(check_range("--iterations", (double)config->iterations, config->iterations == -1 ? -1 : 0, 4294967295.0));
+    DD_TRY(check_range("--epochs", (double)config->epochs, config->epochs == -1 ? -1 : 0, 1e9));
+    DD_TRY(check_range("--lr", config->lr, 0, 1e38));
+    DD_TRY(check_range("--momentum", config->momentum, 0, 1));
+    DD_TRY(check_range("--weight-decay", config->weight_decay, 0, 1e6));
+    DD_TRY(check_range("--lr-warmup", (double)config->lr_warmup, 0, most));
+    DD_TRY(check_range("--eval-every", config->eval_every, 0, 1e9));
+    DD_TRY(check_range("--bn-recalibrate", (double)config->bn_recalibrate, 0, 1e6));
+    DD_TRY(check_range("--val-split", (double)config->val_split, 0, 1e9));
+    DD_TRY(check_range("--log-every", (double)config->log_every, 1, most));
+    DD_TRY(check_range("--save-every", (double)config->save_every, 0, most));
+    DD_TRY(check_range("--save-minutes", config->save_minutes, 0, 1e9));
+    return check_range("--threads", (double)config->threads, 0, 4096);
+}
+
+static dd_status check_names(const struct dd_run_config *config) {
+    if (strcmp(config->recipe, "cifar") != 0)
+        return dd_fail(DD_ERROR_USAGE, "unknown recipe \"%s\"; known: cifar", config->recipe);
+    if (strcmp(config->augment, "standard") != 0 && strcmp(config->augment, "none") != 0)
+        return dd_fail(DD_ERROR_USAGE, "--augment \"%s\" is neither standard nor none", config->augment);
+    if (strcmp(config->algorithm, "auto") != 0 && dd_conv_algorithm_find(config->algorithm) == NULL)
+        return dd_fail(DD_ERROR_USAGE, "unknown convolution algorithm \"%s\"; known: auto, gemm, direct, winograd",
+                       config->algorithm);
+    const int v = dd_config_vector(config);
+    if (strcmp(config->vector, "auto") != 0 && v != 1 && v != 4 && v != 8 && v != 16)
+        return dd_fail(DD_ERROR_USAGE, "--vector \"%s\" is not auto, 1, 4, 8 or 16", config->vector);
+    return DD_OK;
+}
+
+static dd_status copy_texts(const struct dd_train_options *options, struct dd_run_config *config) {
+#define COPY(field, option, value) DD_TRY(copy_text(config->field, sizeof config->field, option, value))
+    COPY(data, "--data", options->data);
+    COPY(image_size, "--image-size", options->image_size);
+    COPY(net, "--net", options->net);
+    COPY(shortcut, "--shortcut", options->shortcut != NULL ? options->shortcut : "identity");
+    COPY(gate, "--gate", options->gate != NULL ? options->gate : "none");
+    COPY(gate_first, "--gate-first", options->gate_first != NULL ? options->gate_first : "none");
+    COPY(recipe, "--recipe", options->recipe != NULL ? options->recipe : "cifar");
+    COPY(augment, "--augment", options->augment != NULL ? options->augment : "standard");
+    COPY(lr_drops, "--lr-drops", options->lr_drops);
+    COPY(algorithm, "--algorithm", options->algorithm != NULL ? options->algorithm : "auto");
+    COPY(vector, "--vector", options->vector != NULL ? options->vector : "auto");
+#undef COPY
+    return DD_OK;
+}
+
+dd_status dd_config_from_options(const struct dd_train_options *options, struct dd_run_config *config) {
+    *config = (struct dd_run_config){
+        .batch = options->batch, .iterations = options->iterations, .epochs = options->epochs, .lr = stored(options->lr),
+        .momentum = stored(options->momentum), .weight_decay = stored(options->weight_decay), .lr_warmup = options->lr_warmup,
+        .seed = (int64_t)options->seed, .eval_every = options->eval_every < 0 ? 1 : stored(options->eval_every),
+        .bn_recalibrate = options->bn_recalibrate, .val_split = options->val_split,
+        .log_every = options->log_every < 0 ? 20 : options->log_every,
+        .save_every = options->save_every < 0 ? 0 : options->save_every,
+        .save_minutes = options->save_minutes < 0 ? 10 : stored(options->save_minutes), .threads = options->threads};
+    if (options->data == NULL || options->net == NULL)
+        return dd_fail(DD_ERROR_USAGE, "%s is missing", options->data == NULL ? "--data" : "--net");
+    if (options->iterations >= 0 && options->epochs >= 0)
+        return dd_fail(DD_ERROR_USAGE, "--iterations and --epochs exclude each other");
+    DD_TRY(copy_texts(options, config));
+    DD_TRY(check_ranges(config));
+    DD_TRY(check_names(config));
+    struct dd_schedule schedule;
+    return dd_schedule_parse_drops(config->lr_drops[0] != '\0' ? config->lr_drops : NULL, 0, &schedule);
+}
+
+int dd_config_vector(const struct dd_run_config *config) {
+    return strcmp(config->vector, "auto") == 0 ? 0 : atoi(config->vector);
+}
+
+/* ---- writing ---- */
+
+static json_t *field_value(const struct field *field, const struct dd_run_config *config) {
+    const char *place = (const char *)config + field->offset;
+    switch (field->type) {
+    case FIELD_TEXT:
+        return json_string(place);
+    case FIELD_INTEGER:
+        return json_integer(*(const int64_t *)(const void *)place);
+    case FIELD_REAL:
+        return json_real(*(const double *)(const void *)place);
+    }
+    return NULL;
+}
+
+static json_t *algorithms_json(const struct dd_net *net, const struct dd_plan_choice *choice) {
+    json_t *all = json_object();
+    for (int i = 0; i < choice->convs; i++) {
+        json_t *one = json_object();
+        for (int d = 0; d < DD_CONV_DIRECTIONS; d++)
+            if (choice->algorithm[i][d] != NULL)
+                json_object_set_new(one, direction_names[d], json_string(choice->algorithm[i][d]->name));
+        json_object_set_new(all, net->params[net->bns[i].conv_weight].name, one);
+    }
+    return all;
+}
+
+dd_status dd_config_save(const struct dd_run_config *config, const struct dd_net *net, const struct dd_plan_choice *choice,
+                         const char *dir) {
+    dd_status status = DD_ERROR_MEMORY;
+    char *text = NULL, *path = dd_path_join(dir, "config.json");
+    json_t *root = json_object();
+    json_object_set_new(root, "format_version", json_integer(CONFIG_FORMAT));
+    json_object_set_new(root, "version", json_string(dd_version()));
+    for (int i = 0; i < FIELD_COUNT; i++)
+        json_object_set_new(root, fields[i].key, field_value(&fields[i], config));
+    json_object_set_new(root, "algorithms", algorithms_json(net, choice));
+    text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    if (text == NULL || path == NULL)
+        status = dd_fail_memory("config.json", 1);
+    else
+        status = dd_file_write(path, text, strlen(text));
+    json_decref(root);
+    free(text);
+    free(path);
+    return status;
+}
+
+/* ---- reading ---- */
+
+struct dd_config_algorithms {
+    json_t *root;
+};
+
+static dd_status read_field(const struct field *field, const json_t *root, const char *path, struct dd_run_config *config) {
+    char *place = (char *)config + field->offset;
+    const json_t *value = json_object_get(root, field->key);
+    if (field->type == FIELD_TEXT && json_is_string(value) && json_string_length(value) < field->size)
+        strcpy(place, json_string_value(value));
+    else if (field->type == FIELD_INTEGER && json_is_integer(value))
+        *(int64_t *)(void *)place = json_integer_value(value);
+    else if (field->type == FIELD_REAL && json_is_number(value))
+        *(double *)(void *)place = json_number_value(value);
+    else
+        return dd_fail(DD_ERROR_DATA, "%s: \"%s\" is missing or of the wrong type; the run cannot be resumed", path, field->key);
+    return DD_OK;
+}
+
+static dd_status read_root(const char *path, json_t **root) {
+    uint8_t *bytes;
+    size_t size;
+    DD_TRY(dd_file_read(path, 64 << 20, &bytes, &size));
+    json_error_t error;
+    *root = json_loadb((const char *)bytes, size, JSON_REJECT_DUPLICATES, &error);
+    free(bytes);
+    if (*root == NULL)
+        return dd_fail(DD_ERROR_DATA, "%s is damaged: line %d: %s", path, error.line, error.text);
+    const json_t *format = json_object_get(*root, "format_version");
+    if (!json_is_integer(format) || json_integer_value(format) != CONFIG_FORMAT)
+        return dd_fail(DD_ERROR_DATA, "%s is of format version %lld, this program reads %d", path,
+                       json_is_integer(format) ? (long long)json_integer_value(format) : -1, CONFIG_FORMAT);
+    return DD_OK;
+}
+
+dd_status dd_config_load(const char *dir, struct dd_run_config *config, struct dd_config_algorithms **algorithms) {
+    dd_status status;
+    json_t *root = NULL;
+    *config = (struct dd_run_config){0};
+    *algorithms = NULL;
+    char *path = dd_path_join(dir, "config.json");
+    if (path == NULL)
+        return dd_fail_memory("path", strlen(dir));
+    if (!dd_file_exists(path)) {
+        status = dd_fail(DD_ERROR_DATA, "%s is no run folder: there is no config.json in it", dir);
+        goto done;
+    }
+    DD_GOTO(status, done, read_root(path, &root));
+    for (int i = 0; i < FIELD_COUNT; i++)
+        DD_GOTO(status, done, read_field(&fields[i], root, path, config));
+    *algorithms = dd_calloc(1, sizeof **algorithms);
+    if (*algorithms == NULL) {
+        status = dd_fail_memory("configuration", sizeof **algorithms);
+        goto done;
+    }
+    (*algorithms)->root = root;
+    root = NULL;
+done:
+    json_decref(root);
+    free(path);
+    return status;
+}
+
+void dd_config_free(struct dd_config_algorithms **algorithms) {
+    if (*algorithms == NULL)
+        return;
+    json_decref((*algorithms)->root);
+    free(*algorithms);
+    *algorithms = NULL;
+}
+
+dd_status dd_config_choice(const struct dd_run_config *config, const struct dd_config_algorithms *algorithms,
+                           const struct dd_net *net, struct dd_plan_choice *choice) {
+    *choice = (struct dd_plan_choice){.vector = (int)config->chosen_vector, .convs = net->bn_count};
+    choice->algorithm = dd_calloc((size_t)net->bn_count, sizeof *choice->algorithm);
+    if (choice->algorithm == NULL)
+        return dd_fail_memory("algorithm choice", (size_t)net->bn_count * sizeof *choice->algorithm);
+    const json_t *all = json_object_get(algorithms->root, "algorithms");
+    for (int i = 0; i < net->bn_count; i++) {
+        const char *name = net->params[net->bns[i].conv_weight].name;
+        const json_t *one = json_object_get(all, name);
+        for (int d = 0; d < DD_CONV_DIRECTIONS; d++) {
+            const char *chosen = json_string_value(json_object_get(one, direction_names[d]));
+            choice->algorithm[i][d] = chosen != NULL ? dd_conv_algorithm_find(chosen) : NULL;
+            if (choice->algorithm[i][d] == NULL && !(i == 0 && d == DD_CONV_BACKWARD_DATA)) {
+                free(choice->algorithm);
+                choice->algorithm = NULL;
+                return dd_fail(DD_ERROR_DATA, "config.json names no known algorithm for %s %s; the run cannot be resumed", name,
+                               direction_names[d]);
+            }
+        }
+    }
+    return DD_OK;
+}

@@ -1,0 +1,75 @@
+/* The images that are trained on, those held out, and the mean image. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/philox.h"
+#include "train/run.h"
+
+static size_t image_bytes(const struct dd_images *images) {
+    return (size_t)images->channels * images->height * images->width;
+}
+
+/** Copies the images whose mark is `marked` into a set of their own. */
+static dd_status copy_marked(const struct dd_images *all, const char *marks, char marked, int count, const char *split,
+                             struct dd_images *out) {
+    const size_t bytes = image_bytes(all);
+    *out = (struct dd_images){.count = count, .channels = all->channels, .height = all->height, .width = all->width};
+    snprintf(out->split, sizeof out->split, "%s", split);
+    out->pixels = malloc((size_t)count * bytes);
+    out->labels = malloc((size_t)count * sizeof *out->labels);
+    if (out->pixels == NULL || out->labels == NULL)
+        return dd_fail_memory("split images", (size_t)count * bytes);
+    for (int i = 0, at = 0; i < all->count; i++) {
+        if (marks[i] != marked)
+            continue;
+        memcpy(out->pixels + (size_t)at * bytes, all->pixels + (size_t)i * bytes, bytes);
+        out->labels[at++] = all->labels[i];
+    }
+    return DD_OK;
+}
+
+dd_status dd_input_split(struct dd_run *run) {
+    const struct dd_images *all = &run->dataset->train;
+    const int held_out = (int)run->config.val_split;
+    run->best_split = run->dataset->test.split;
+    if (held_out == 0) {
+        run->train = *all;
+        return DD_OK;
+    }
+    if (held_out >= all->count)
+        return dd_fail(DD_ERROR_USAGE, "--val-split %d leaves none of the %d training images", held_out, all->count);
+    run->best_split = "val";
+    dd_status status;
+    int32_t *chosen = dd_calloc((size_t)held_out, sizeof *chosen);
+    char *marks = dd_calloc((size_t)all->count, 1);
+    if (chosen == NULL || marks == NULL) {
+        status = dd_fail_memory("validation split", (size_t)all->count);
+        goto done;
+    }
+    DD_GOTO(status, done, dd_draw_subset((uint64_t)run->config.seed, DD_STREAM_SPLIT, all->count, held_out, chosen));
+    for (int i = 0; i < held_out; i++)
+        marks[chosen[i]] = 1;
+    DD_GOTO(status, done, copy_marked(all, marks, 0, all->count - held_out, "train", &run->train));
+    status = copy_marked(all, marks, 1, held_out, "val", &run->val);
+done:
+    free(chosen);
+    free(marks);
+    return status;
+}
+
+dd_status dd_input_mean(const struct dd_images *images, float *mean, float *std) {
+    const size_t bytes = image_bytes(images);
+    uint64_t *sums = dd_calloc(bytes, sizeof *sums);
+    if (sums == NULL)
+        return dd_fail_memory("mean image", bytes * sizeof *sums);
+    for (size_t i = 0; i < (size_t)images->count; i++)
+        for (size_t p = 0; p < bytes; p++)
+            sums[p] += images->pixels[i * bytes + p];
+    for (size_t p = 0; p < bytes; p++)
+        mean[p] = (float)((double)sums[p] / (255.0 * images->count));
+    for (int c = 0; c < images->channels; c++)
+        std[c] = 1.0f;
+    free(sums);
+    return DD_OK;
+}
