@@ -1,0 +1,46 @@
+/* What the commands of the program share: messages, JSON, the stop flag and the list of commands. */
+#ifndef DD_CLI_CLI_H
+#define DD_CLI_CLI_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include <depthdrop/depthdrop.h>
+
+#include "args.h"
+
+extern const struct args_command cli_devices, cli_train, cli_eval, cli_predict, cli_bench, cli_selftest, cli_info;
+
+/** Says "depthdrop: SENTENCE" on stderr. */
+void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/** Reports the library's error message, with a pointer to the help for usage errors; gives the exit code. */
+int cli_failure(const struct args_command *command, dd_status status);
+
+/** Sends the library's messages to stderr; quiet: warnings and errors alone. DEPTHDROP_DEBUG shows everything. */
+void cli_log_to_stderr(bool quiet);
+
+/**
+ * SIGINT, SIGTERM and SIGHUP set the flag that is returned; a second one quits at once with 130. SIGPIPE and SIGXFSZ
+ * are ignored, so that a closed pipe ends no training and a file size limit is an error like a full disk.
+ */
+volatile int *cli_catch_signals(void);
+
+/** Flushes standard output: status, or 1 after a message if it could not be written. */
+int cli_finish_output(int status);
+
+/** A number, null if it is not finite. */
+json_t *cli_json_real(double value);
+/** A string; bytes that are not UTF-8 become U+FFFD. */
+json_t *cli_json_text(const char *text);
+/** The same, null if text is empty. */
+json_t *cli_json_text_or_null(const char *text);
+/** Prints one document (compact: on one line) and releases it. 0, or an exit code after a message (NULL: no memory). */
+int cli_json_print(json_t *value, bool compact);
+
+/** "1,234,567" in text, which is returned. */
+const char *cli_grouped(uint64_t number, char text[32]);
+/** "1.5 GiB" in text, which is returned. */
+const char *cli_bytes(uint64_t bytes, char text[32]);
+
+#endif

@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Run folders: one run each, one process at a time; stopped and killed runs end with an undisturbed run's bytes."""
+import os
+import signal
+import time
+
+import support
+from support import CliTest, GATED_NET, read_log, sha256
+
+# Long enough to be hit at several moments: 24 steps, an evaluation in between, a checkpoint every 5 steps.
+LENGTH = ["--iterations", "24", "--log-every", "1", "--save-every", "5"]
+
+
+def comparable_log(folder):
+    """The log without what depends on speed."""
+    return [{key: value for key, value in event.items() if key not in ("images_per_s", "train_s")}
+            for event in read_log(folder)]
+
+
+def count_steps(folder):
+    """Whole step lines; the last may be cut short."""
+    with open(os.path.join(folder, "log.jsonl"), encoding="utf-8") as file:
+        return sum(1 for line in file if line.endswith("}\n") and '"step"' in line)
+
+
+class RunFolder(CliTest):
+    def test_existing_run(self):
+        folder = self.train("run", "--iterations", "1")
+        before = {name: sha256(os.path.join(folder, name)) for name in os.listdir(folder)}
+        self.run_error("train", *support.SMALL_NET, "--iterations", "1", "--run", folder, expect=2,
+                       names=[folder, "--resume"])
+        after = {name: sha256(os.path.join(folder, name)) for name in os.listdir(folder)}
+        self.assertEqual(before, after)
+
+    def test_finished_run(self):
+        folder = self.train("run", "--iterations", "2")
+        before = {name: sha256(os.path.join(folder, name)) for name in os.listdir(folder)}
+        self.run_program("train", "--resume", folder)
+        after = {name: sha256(os.path.join(folder, name)) for name in os.listdir(folder)}
+        self.assertEqual(before, after)
+
+    def test_no_run(self):
+        self.run_error("train", "--resume", self.path("nowhere"), expect=3, names=["nowhere"])
+        os.mkdir(self.path("empty"))
+        self.run_error("train", "--resume", self.path("empty"), expect=3, names=["empty"])
+
+    def test_folder_cannot_be_made(self):
+        with open(self.path("file"), "wb") as file:
+            file.write(b"")
+        self.run_error("train", *support.SMALL_NET, "--iterations", "1", "--run", self.path("file"), expect=2,
+                       names=["file"])
+        self.run_error("train", *support.SMALL_NET, "--iterations", "1", "--run", self.path("file", "run"), expect=3)
+
+    def test_two_processes(self):
+        folder = self.path("run")
+        first = self.start("train", *support.SMALL_NET, "--iterations", "100000", "--log-every", "1", "--eval-every",
+                           "0", "--save-every", "1", "--run", folder)
+        try:
+            self.assertTrue(self.wait_for_log(first, folder, 2), first.communicate if first.poll() else "")
+            self.run_error("train", "--resume", folder, expect=2, names=[folder])
+            self.run_error("train", *support.SMALL_NET, "--iterations", "1", "--run", folder, expect=2, names=[folder])
+        finally:
+            _, err = self.interrupt(first)
+        self.assertEqual(first.returncode, 130, err)
+        self.assertIn(f"resume with: depthdrop train --resume {folder}", err)
+
+    def test_longer_run(self):
+        folder = self.train("run", "--iterations", "2", "--lr-drops", "none")
+        self.run_program("train", "--resume", folder, "--iterations", "4", "--log-every", "1")
+        straight = self.train("straight", "--iterations", "4", "--lr-drops", "none")
+        self.assertEqual(sha256(os.path.join(folder, "last.safetensors")),
+                         sha256(os.path.join(straight, "last.safetensors")))
+        steps = [event["iteration"] for event in read_log(folder) if event["event"] == "step"]
+        self.assertEqual(steps, [1, 2, 3, 4])
+
+    def test_damaged_config(self):
+        folder = self.train("run", "--iterations", "1")
+        with open(os.path.join(folder, "config.json"), "r+b") as file:
+            file.truncate(100)
+        self.run_error("train", "--resume", folder, "--iterations", "2", expect=3, names=["config.json"])
+
+    def test_other_data(self):
+        """A checkpoint is continued with the data that it began with."""
+        from support import write_png
+        for split in ("train", "test"):
+            for number, name in enumerate(("ant", "bee")):
+                os.makedirs(self.path("photos", split, name))
+                for i in range(8):
+                    write_png(self.path("photos", split, name, f"{i}.png"), 12, 12, 3, 50 * number + i)
+        folder = self.train("run", "--iterations", "2",
+                            net=["--data", "folder:" + self.path("photos"), "--net", "resnet8", "--batch", "4"])
+        write_png(self.path("photos", "train", "ant", "3.png"), 12, 12, 3, 255)
+        self.run_error("train", "--resume", folder, "--iterations", "4", expect=3, names=["photos"])
+
+
+class Disturbed(CliTest):
+    def finish(self, folder):
+        self.run_program("train", "--resume", folder)
+
+    def compare(self, folder, undisturbed):
+        for name in ("last.safetensors", "best.safetensors"):
+            self.assertEqual(sha256(os.path.join(folder, name)), sha256(os.path.join(undisturbed, name)), name)
+        self.assertEqual(comparable_log(folder), comparable_log(undisturbed))
+
+    def test_signals_and_kills(self):
+        undisturbed = self.train("undisturbed", *LENGTH, "--bn-recalibrate", "2", net=GATED_NET)
+        for number, moments in ((signal.SIGINT, (1, 9, 17)), (signal.SIGTERM, (6,)), (signal.SIGKILL, (2, 7, 12, 23))):
+            with self.subTest(signal=number.name):
+                folder = self.path(number.name)
+                command = ["train", *GATED_NET, *LENGTH, "--bn-recalibrate", "2", "--run", folder]
+                for moment in moments:
+                    process = self.start(*command)
+                    if self.wait_for_log(process, folder, moment):
+                        _, err = self.interrupt(process, number)
+                    else:
+                        _, err = process.communicate()
+                    if process.returncode == 0:
+                        break  # it was finished before the signal came
+                    if number == signal.SIGKILL:
+                        self.assertEqual(process.returncode, -9, err)
+                    else:
+                        self.assertEqual(process.returncode, 130, err)
+                        self.assertIn(f"resume with: depthdrop train --resume {folder}", err)
+                    command = ["train", "--resume", folder]
+                self.finish(folder)
+                self.compare(folder, undisturbed)
+
+    def test_second_signal(self):
+        """A second Ctrl-C quits at once and leaves whole files."""
+        folder = self.path("run")
+        process = self.start("train", *support.SMALL_NET, "--iterations", "100000", "--log-every", "1", "--eval-every",
+                             "0", "--save-every", "1", "--run", folder)
+        self.assertTrue(self.wait_for_log(process, folder, 3))
+        process.send_signal(signal.SIGINT)
+        _, err = self.interrupt(process)
+        self.assertEqual(process.returncode, 130, err)
+        self.run_program("info", "--model", os.path.join(folder, "last.safetensors"))
+        self.run_program("train", "--resume", folder, "--iterations", str(2 + count_steps(folder)))
+
+    def test_kill_before_the_first_checkpoint(self):
+        """Killed as soon as the folder exists, a run either begins anew or goes on; its files are never half written."""
+        for delay in (0, 0.05, 0.2):
+            folder = self.path(f"run{delay}")
+            process = self.start("train", *support.SMALL_NET, "--iterations", "3", "--run", folder)
+            end = time.monotonic() + 120
+            while not os.path.exists(os.path.join(folder, "config.json")) and process.poll() is None:
+                self.assertLess(time.monotonic(), end)
+                time.sleep(0.002)
+            time.sleep(delay)
+            self.interrupt(process, signal.SIGKILL)
+            self.finish(folder)
+            steps = [event["iteration"] for event in read_log(folder) if event["event"] == "step"]
+            self.assertEqual(steps, [1, 3], f"{delay}")
+
+
+if __name__ == "__main__":
+    support.main()

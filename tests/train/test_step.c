@@ -1,0 +1,471 @@
+/*
+ * Whole training steps on the device: ten losses and the final state against the independent double-precision network, a skipped step
+ * against one that multiplies by 0, launch counts, and what a step must not do.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <depthdrop/gate.h>
+
+#include "base/philox.h"
+#include "plan/internal.h"
+#include "support/device_test.h"
+#include "support/refnet.h"
+
+enum { BATCH = 8, SMALL = 12, LARGE = 40, CHANNELS = 3, CLASSES = 5, STEPS = 10 };
+enum { SEED = 11, MOST_PIXELS = CHANNELS * LARGE * LARGE };
+
+static dd_device *device;
+
+struct fixture {
+    dd_net *net;
+    dd_plan *plan;
+    struct dd_images images;
+    int side, image; /* rows and columns; values of an image */
+    uint8_t pixels[BATCH * MOST_PIXELS];
+    int32_t labels[BATCH];
+    float mean[MOST_PIXELS], std[CHANNELS];
+    struct dd_sample samples[BATCH];
+    float **values, **momentum;
+};
+
+static const struct dd_plan_options default_options = {.batch = BATCH, .training = true, .algorithm = "auto", .momentum = 0.9f,
+                                                       .weight_decay = 1e-2f, .recalibrate = 2};
+
+/* ---- fixture ---- */
+
+static float **host_set(const struct dd_net *net, bool trainable_only) {
+    float **set = calloc((size_t)net->param_count, sizeof *set);
+    for (int i = 0; i < net->param_count; i++)
+        if (!trainable_only || net->params[i].trainable)
+            set[i] = calloc(net->params[i].count, sizeof **set);
+    return set;
+}
+
+static void free_set(const struct dd_net *net, float **set) {
+    for (int i = 0; i < net->param_count; i++)
+        free(set[i]);
+    free(set);
+}
+
+static void check(dd_status status) {
+    if (status != DD_OK)
+        fail_msg("status %d: %s", status, dd_error_message());
+}
+
+static void fill_images(struct fixture *f) {
+    for (uint32_t i = 0; i < (uint32_t)(BATCH * f->image); i++) {
+        uint32_t w[4];
+        dd_philox(SEED, i, 0, DD_STREAM_BENCH, 0, w);
+        f->pixels[i] = (uint8_t)(w[0] >> 24);
+    }
+    for (int i = 0; i < f->image; i++)
+        f->mean[i] = 0.4f + 0.001f * (float)(i % 97);
+    for (int c = 0; c < CHANNELS; c++)
+        f->std[c] = 0.5f + 0.125f * (float)c;
+    for (int i = 0; i < BATCH; i++) {
+        f->labels[i] = i % CLASSES;
+        f->samples[i] = (struct dd_sample){.index = BATCH - 1 - i};
+    }
+    f->images = (struct dd_images){.split = "train", .count = BATCH, .channels = CHANNELS, .height = f->side, .width = f->side,
+                                   .pixels = f->pixels, .labels = f->labels};
+}
+
+static struct fixture *make_sized(const char *name, const char *shortcut, int side, const struct dd_plan_options *options) {
+    struct fixture *f = calloc(1, sizeof *f);
+    const struct dd_net_options net = {.name = name, .shortcut = shortcut, .channels = CHANNELS, .height = side, .width = side,
+                                       .classes = CLASSES};
+    f->side = side;
+    f->image = CHANNELS * side * side;
+    check(dd_net_create(&net, &f->net));
+    fill_images(f);
+    check(dd_plan_create(device, f->net, options, NULL, &f->plan));
+    f->values = host_set(f->net, false);
+    f->momentum = host_set(f->net, true);
+    for (int i = 0; i < f->net->param_count; i++)
+        dd_net_init_param(f->net, i, SEED, f->values[i]);
+    check(dd_plan_upload(f->plan, DD_SET_VALUE, f->values));
+    check(dd_plan_set_input(f->plan, f->mean, f->std));
+    check(dd_plan_bind(f->plan, DD_SOURCE_TRAIN, &f->images));
+    return f;
+}
+
+static struct fixture *make(const char *name, const char *shortcut, const struct dd_plan_options *options) {
+    return make_sized(name, shortcut, SMALL, options);
+}
+
+static void destroy(struct fixture *f) {
+    dd_plan_destroy(&f->plan);
+    free_set(f->net, f->values);
+    free_set(f->net, f->momentum);
+    dd_net_destroy(&f->net);
+    free(f);
+}
+
+/** One step with the given gates; its loss. */
+static double step(struct fixture *f, uint64_t iteration, const unsigned char *gates, double lr) {
+    struct dd_step_result result;
+    bool got;
+    check(dd_plan_step(f->plan, iteration, gates, f->samples, lr));
+    check(dd_plan_collect(f->plan, true, &result, &got));
+    assert_true(got);
+    assert_int_equal(result.iteration, iteration);
+    return result.loss;
+}
+
+static void download(struct fixture *f) {
+    check(dd_plan_download(f->plan, DD_SET_VALUE, f->values));
+    check(dd_plan_download(f->plan, DD_SET_MOMENTUM, f->momentum));
+}
+
+/* ---- against double precision ---- */
+
+static void normalised_images(const struct fixture *f, float *images, int *labels) {
+    for (int i = 0; i < BATCH; i++) {
+        const int index = f->samples[i].index;
+        labels[i] = f->labels[index];
+        for (int p = 0; p < f->image; p++)
+            images[i * f->image + p] = (f->pixels[index * f->image + p] / 255.0f - f->mean[p]) / f->std[p / (f->side * f->side)];
+    }
+}
+
+/** Norm of a - b relative to the norm of b's distance from its initial value. */
+static double relative_to_change(const float *a, const double *b, const float *initial, size_t n) {
+    double difference = 0, change = 1e-20;
+    for (size_t i = 0; i < n; i++) {
+        difference += (a[i] - b[i]) * (a[i] - b[i]);
+        change += (b[i] - initial[i]) * (b[i] - initial[i]);
+    }
+    return sqrt(difference / change);
+}
+
+static void compare_state(struct fixture *f, struct refnet *reference, double limit) {
+    float **initial = host_set(f->net, false);
+    download(f);
+    for (int i = 0; i < f->net->param_count; i++) {
+        const struct dd_param *param = &f->net->params[i];
+        dd_net_init_param(f->net, i, SEED, initial[i]);
+        const double error = relative_to_change(f->values[i], refnet_param(reference, i), initial[i], param->count);
+        if (!(error < limit))
+            fail_msg("%s differs by %.3g of its change", param->name, error);
+    }
+    free_set(f->net, initial);
+}
+
+/* How far a run goes, and how closely it must follow. float32 alone loses 2 % of a tensor's change in ten steps of a small net. */
+struct course {
+    int side, steps;
+    double loss_limit, state_limit; /* relative; of each tensor's change */
+};
+static const struct course ten_steps = {SMALL, STEPS, 2e-4, 0.08};
+
+/** Steps with gates drawn by policy; the learning rate is small, since rounding grows with it. */
+static void follow(const char *name, const char *shortcut, int vector, const char *algorithm, const char *policy,
+                   const struct course *course) {
+    struct dd_plan_options options = default_options;
+    options.vector = vector;
+    options.algorithm = algorithm;
+    struct fixture *f = make_sized(name, shortcut, course->side, &options);
+    struct refnet *reference = refnet_create(f->net, SEED);
+    const struct dd_gate_options gate_options = {.policy = policy, .seed = 3};
+    dd_gate *gate;
+    unsigned char gates[64];
+    static float images[BATCH * MOST_PIXELS];
+    int labels[BATCH];
+    normalised_images(f, images, labels);
+    check(dd_gate_create(&gate_options, f->net, &gate));
+    for (int it = 1; it <= course->steps; it++) {
+        dd_gate_draw(gate, (uint64_t)it, gates);
+        const double loss = step(f, (uint64_t)it, gates, 0.003);
+        const double expected = refnet_step(reference, images, labels, BATCH, gates, false, 0.003, 0.9, 1e-2);
+        if (!(fabs(loss - expected) < course->loss_limit * fabs(expected)))
+            fail_msg("%s %s V=%d %s: loss %.7f at step %d, expected %.7f", name, shortcut, vector, algorithm, loss, it, expected);
+    }
+    compare_state(f, reference, course->state_limit);
+    refnet_destroy(&reference);
+    dd_gate_destroy(&gate);
+    destroy(f);
+}
+
+static void test_identity(void **state) {
+    (void)state;
+    follow("resnet14", "identity", 1, "gemm", "none", &ten_steps);
+    follow("resnet14", "identity", 0, "auto", "uniform:0.4", &ten_steps);
+}
+
+static void test_projection(void **state) {
+    (void)state;
+    follow("resnet14", "projection", 1, "gemm", "uniform:0.4", &ten_steps);
+    follow("resnet14", "projection", 0, "auto", "uniform:0.4", &ten_steps);
+}
+
+static void test_conv(void **state) {
+    (void)state;
+    follow("resnet14", "conv", 1, "gemm", "uniform:0.4", &ten_steps);
+    follow("resnet14", "conv", 4, "gemm", "uniform:0.4", &ten_steps);
+    follow("resnet14", "conv", 8, "auto", "uniform:0.4", &ten_steps);
+    follow("resnet14", "conv", 16, "auto", "exact:2", &ten_steps);
+}
+
+static void test_known_losses(void **state) {
+    (void)state;
+    /* The losses of this fixture as the double-precision network gives them: fixed here so that both cannot drift together. */
+    static const double known[STEPS] = {1.645304323, 1.582671171, 1.476337521, 1.346556099, 1.214446990,
+                                         1.090587805, 0.977012624, 0.876528576, 0.789264947, 0.713328922};
+    struct fixture *f = make("resnet14", "identity", &default_options);
+    unsigned char gates[64];
+    memset(gates, 1, sizeof gates);
+    for (uint64_t it = 1; it <= STEPS; it++)
+        assert_float_equal(step(f, it, gates, 0.003), known[it - 1], 2e-4 * known[it - 1]);
+    destroy(f);
+}
+
+/* ---- skipping ---- */
+
+static void skip_equals_mask(const char *shortcut, int vector, const char *algorithm) {
+    struct dd_plan_options options = default_options;
+    options.vector = vector;
+    options.algorithm = algorithm;
+    struct fixture *skipped = make("resnet20", shortcut, &options);
+    options.masked = true;
+    struct fixture *masked = make("resnet20", shortcut, &options);
+    const int units = skipped->net->unit_count;
+    unsigned char gates[16], on[16];
+    memset(on, 1, sizeof on);
+    assert_in_range(units, 9, 9);
+    assert_true(step(skipped, 1, on, 0.01) == step(masked, 1, on, 0.01)); /* momentum differs from 0 in what follows */
+    for (int pattern = 0; pattern < 64; pattern++) { /* all patterns of the six gated units, so all triples of neighbours */
+        for (int u = 0, bit = 0; u < units; u++)
+            gates[u] = skipped->net->units[u].first ? 1 : (pattern >> bit++) & 1;
+        const double a = step(skipped, 2, gates, 0.01), b = step(masked, 2, gates, 0.01);
+        if (a != b)
+            fail_msg("%s V=%d: losses %.9g and %.9g under pattern %d", shortcut, vector, a, b, pattern);
+    }
+    download(skipped);
+    download(masked);
+    for (int i = 0; i < skipped->net->param_count; i++) {
+        const struct dd_param *param = &skipped->net->params[i];
+        if (!param->trainable)
+            continue; /* a skipped step leaves the running statistics of f alone */
+        for (size_t k = 0; k < param->count; k++)
+            if (skipped->values[i][k] != masked->values[i][k] || skipped->momentum[i][k] != masked->momentum[i][k])
+                fail_msg("%s[%zu] differs with %s shortcuts, V=%d", param->name, k, shortcut, vector);
+    }
+    destroy(skipped);
+    destroy(masked);
+}
+
+static void test_skip_equals_mask(void **state) {
+    (void)state;
+    skip_equals_mask("identity", 1, "gemm");
+    skip_equals_mask("identity", 0, "auto");
+    skip_equals_mask("projection", 0, "auto");
+    skip_equals_mask("conv", 1, "gemm");
+    skip_equals_mask("conv", 0, "auto");
+}
+
+/** A skipped step leaves the running statistics of f exactly as they were, and moves those of the shortcut. */
+static void test_running_statistics(void **state) {
+    (void)state;
+    struct fixture *f = make("resnet14", "conv", &default_options);
+    unsigned char gates[8] = {1, 0, 1, 1, 1, 1};
+    step(f, 1, gates, 0.01);
+    download(f);
+    for (int i = 0; i < f->net->param_count; i++) {
+        const struct dd_param *param = &f->net->params[i];
+        if (param->kind != DD_PARAM_BN_MEAN)
+            continue;
+        double moved = 0;
+        for (size_t k = 0; k < param->count; k++)
+            moved += fabs(f->values[i][k]);
+        if ((moved == 0) != (param->unit == 1 && param->primary))
+            fail_msg("%s moved by %g", param->name, moved);
+    }
+    destroy(f);
+}
+
+/* ---- launches ---- */
+
+static uint64_t launches_of_step(struct fixture *f, uint64_t iteration, const unsigned char *gates) {
+    const uint64_t before = dd_launch_count();
+    step(f, iteration, gates, 0.01);
+    return dd_launch_count() - before;
+}
+
+/** A gate that is off saves all launches of the primary path: each unit's own, whatever the others do. */
+static void test_launch_count(void **state) {
+    (void)state;
+    static const char *const shortcuts[] = {"identity", "projection", "conv"};
+    for (size_t s = 0; s < 3; s++) {
+        struct fixture *f = make("resnet14", shortcuts[s], &default_options);
+        unsigned char gates[8] = {1, 1, 1, 1, 1, 1};
+        const uint64_t all = launches_of_step(f, 1, gates);
+        uint64_t expected = all;
+        for (int u = 1; u < f->net->unit_count; u += 2) {
+            gates[u] = 0;
+            const struct dd_unit_lists *forward = &f->plan->train.units[u], *backward = &f->plan->backward_units[u];
+            /* two convolutions with their BN: at least convolve and finish each, forward; weights, data and finish each, backward */
+            assert_true(forward->on.count - forward->off.count >= 4);
+            assert_true(backward->on.count - backward->off.count >= 6);
+            expected -= (uint64_t)(forward->on.count - forward->off.count + backward->on.count - backward->off.count);
+            assert_int_equal(launches_of_step(f, 2, gates), expected);
+        }
+        destroy(f);
+    }
+}
+
+/** Nothing of a primary path is bound in the lists of a gate that is off: its weights and raw outputs appear nowhere. */
+static void test_off_lists_are_small(void **state) {
+    (void)state;
+    struct fixture *f = make("resnet14", "identity", &default_options);
+    for (int u = 1; u < f->net->unit_count; u += 2) {
+        assert_int_equal(f->plan->train.units[u].off.count, 1);     /* the join alone */
+        assert_int_equal(f->plan->backward_units[u].off.count, 1);
+    }
+    destroy(f);
+}
+
+static void test_step_creates_nothing(void **state) {
+    (void)state;
+    struct fixture *f = make("resnet14", "conv", &default_options);
+    unsigned char gates[8] = {1, 1, 1, 1, 1, 1};
+    step(f, 1, gates, 0.01);
+    const long before = dd_rt_live_objects();
+    const uint64_t bytes = device->peak_bytes;
+    for (uint64_t it = 2; it < 6; it++) {
+        gates[1] = it % 2;
+        step(f, it, gates, 0.01);
+    }
+    assert_int_equal(dd_rt_live_objects(), before);
+    assert_int_equal(device->peak_bytes, bytes);
+    destroy(f);
+}
+
+static void test_same_bits_twice(void **state) {
+    (void)state;
+    struct fixture *runs[2];
+    unsigned char gates[8] = {1, 1, 1, 1, 1, 1};
+    for (int r = 0; r < 2; r++) {
+        runs[r] = make("resnet14", "conv", &default_options);
+        for (uint64_t it = 1; it <= 4; it++) {
+            gates[3] = it % 2;
+            step(runs[r], it, gates, 0.05);
+        }
+        download(runs[r]);
+    }
+    for (int i = 0; i < runs[0]->net->param_count; i++)
+        assert_memory_equal(runs[0]->values[i], runs[1]->values[i], runs[0]->net->params[i].count * sizeof(float));
+    destroy(runs[0]);
+    destroy(runs[1]);
+}
+
+/* ---- inference ---- */
+
+static void test_inference(void **state) {
+    (void)state;
+    static const char *const nets[] = {"resnet14", "resnet18", "resnet50"};
+    for (size_t n = 0; n < 3; n++) {
+        struct dd_plan_options options = default_options;
+        options.training = false;
+        options.recalibrate = 0;
+        options.batch = 5; /* 8 images: a full batch and a tail of 3 */
+        struct fixture *f = make(nets[n], "conv", &options);
+        struct refnet *reference = refnet_create(f->net, SEED);
+        static float images[BATCH * MOST_PIXELS];
+        float logits[BATCH * CLASSES], losses[BATCH];
+        double expected[BATCH * CLASSES];
+        int32_t ranks[BATCH];
+        int labels[BATCH];
+        for (int i = 0; i < BATCH; i++)
+            f->samples[i].index = i;
+        normalised_images(f, images, labels);
+        check(dd_plan_bind(f->plan, DD_SOURCE_TEST, &f->images));
+        check(dd_plan_evaluate(f->plan, DD_SOURCE_TEST, 0, BATCH, DD_STATISTICS_RUNNING, ranks, losses, logits));
+        refnet_logits(reference, images, BATCH, expected);
+        double largest = 0;
+        for (int i = 0; i < BATCH * CLASSES; i++)
+            largest = fmax(largest, fabs(expected[i]));
+        for (int i = 0; i < BATCH * CLASSES; i++)
+            if (!(fabs(logits[i] - expected[i]) < 1e-4 * largest))
+                fail_msg("%s: logit %d is %.7g, expected %.7g", nets[n], i, logits[i], expected[i]);
+        for (int i = 0; i < BATCH; i++) {
+            int beaten = 0;
+            for (int k = 0; k < CLASSES; k++)
+                beaten += logits[i * CLASSES + k] > logits[i * CLASSES + labels[i]];
+            assert_int_equal(ranks[i], beaten);
+        }
+        refnet_destroy(&reference);
+        destroy(f);
+    }
+}
+
+/** Recalibration over the same batch twice is the batch's own statistics: mean of means, mean of unbiased variances. */
+static void test_recalibration(void **state) {
+    (void)state;
+    struct fixture *f = make("resnet14", "conv", &default_options);
+    float **once = host_set(f->net, false), **copy = host_set(f->net, false);
+    unsigned char gates[8] = {1, 1, 1, 1, 1, 1};
+    check(dd_plan_recalibrate_begin(f->plan));
+    check(dd_plan_recalibrate_batch(f->plan, f->samples));
+    check(dd_plan_recalibrate_batch(f->plan, f->samples));
+    check(dd_plan_download(f->plan, DD_SET_RECALIBRATED, copy));
+    download(f);
+    for (int i = 0; i < f->net->param_count; i++) /* training's own are undisturbed */
+        if (f->net->params[i].kind == DD_PARAM_BN_MEAN)
+            assert_true(f->values[i][0] == 0);
+    step(f, 1, gates, 0.0);
+    check(dd_plan_download(f->plan, DD_SET_VALUE, once)); /* 0.1 times the batch's mean, and 0.9 + 0.1 times its variance */
+    for (int i = 0; i < f->net->param_count; i++)
+        for (size_t k = 0; k < f->net->params[i].count; k++) {
+            if (f->net->params[i].kind == DD_PARAM_BN_MEAN)
+                assert_float_equal(copy[i][k], once[i][k] / 0.1f, 1e-4 * (1 + fabsf(copy[i][k])));
+            if (f->net->params[i].kind == DD_PARAM_BN_VAR)
+                assert_float_equal(copy[i][k], (once[i][k] - 0.9f) / 0.1f, 1e-4 * (1 + fabsf(copy[i][k])));
+        }
+    free_set(f->net, once);
+    free_set(f->net, copy);
+    destroy(f);
+}
+
+/* ---- ImageNet form ---- */
+
+/*
+ * Few steps: batch norm over the 8 to 32 values of the last maps makes gradients that grow towards the input, and rounding with them.
+ */
+static void test_imagenet_form(void **state) {
+    (void)state;
+    const struct course course = {LARGE, 2, 1e-3, 0.08};
+    follow("resnet18", "projection", 1, "gemm", "uniform:0.4", &course);
+    follow("resnet18", "identity", 0, "auto", "uniform:0.4", &course);
+}
+
+static void test_bottleneck(void **state) {
+    (void)state;
+    const struct course course = {LARGE, 1, 1e-4, 0.08};
+    follow("resnet50", "projection", 0, "auto", "linear:0.5", &course);
+}
+
+int main(int argc, char **argv) {
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    device = dd_test_open();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_identity),          cmocka_unit_test(test_projection),
+        cmocka_unit_test(test_conv),              cmocka_unit_test(test_known_losses),
+        cmocka_unit_test(test_skip_equals_mask),  cmocka_unit_test(test_running_statistics),
+        cmocka_unit_test(test_launch_count),      cmocka_unit_test(test_off_lists_are_small),
+        cmocka_unit_test(test_step_creates_nothing), cmocka_unit_test(test_same_bits_twice),
+        cmocka_unit_test(test_inference),         cmocka_unit_test(test_recalibration),
+        cmocka_unit_test(test_imagenet_form),     cmocka_unit_test(test_bottleneck),
+    };
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    return failed + dd_test_close(&device);
+}
