@@ -1,9 +1,9 @@
 /*
  * Direct convolution, backward data: dx = w^T * dz, with dz formed on load, dx masked by the previous ReLU and reduced
  * for the previous batch norm on store.
- * Row y of dx gets row a - t of dz through row p + STRIDE t of w, where y + PAD = STRIDE a + p, 0 <= p < STRIDE; columns
- * alike. So each of the STRIDE^2 phases p of dx is a convolution of step 1 with every STRIDE-th tap: no product with a
- * zero is made.
+ * Row y of dx gets row a - t of dz through row p + STRIDE t of w, where y + PAD = STRIDE a + p, 0 <= p < STRIDE;
+ * columns alike. So each of the STRIDE^2 phases p of dx is a convolution of step 1 with every STRIDE-th tap: no product
+ * with a zero is made.
  * A slice is a run of bands (ROWS rows of dx of one image); a work-item does all channels of one slice.
  * Reads each of dz's tensors once a band (plus halo), w once per register block from the cache; writes dx once.
  * Build options: direct.clh and

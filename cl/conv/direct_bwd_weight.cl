@@ -14,6 +14,7 @@
 #include "conv/direct.clh"
 
 #define BANDS ((TARGET_H + ROWS - 1) / ROWS)
+#define VALUES (TAPS * SV) /* of one source block that meet one pixel of dz */
 #define OUTPUT_PIXELS (ROWS * TARGET_W) /* of dz in one image of a band */
 
 /* While a band is computed, the next one's new rows of x, g and z (which follow in memory) come in, a share a sweep. */
@@ -21,7 +22,6 @@
 #define SHARE_OF(lines) (((lines) + SWEEPS_PER_BAND - 1) / SWEEPS_PER_BAND)
 #define X_SHARE SHARE_OF(IMAGES * ROWS * STRIDE * SOURCE_W * SV * 4 / LINE)
 #define DZ_SHARE SHARE_OF(IMAGES * ROWS * TARGET_W * V * 4 / LINE)
-#define VALUES (TAPS * SV) /* of one source block that meet one pixel of dz */
 
 /* Where value v of a pixel lies in the band, in floats from the pixel's first tap and channel. */
 #define VALUE_AT(v) (((v) / SV / KERNEL * BAND_COLS + (v) / SV % KERNEL) * SV + (v) % SV)

@@ -1,26 +1,30 @@
 /*
- * The direct algorithm: convolution in registers on CPUs, without unfolding, for V > 1 (cl/conv/direct.clh says how). This
- * file chooses how a convolution is cut into bands, slices and register blocks, and prepares the launches. Everything in
- * `struct plan` is free to change as long as the constraints of the kernels' heads hold; the results of a device change with it.
+ * The direct algorithm: convolution in registers on CPUs, without unfolding, for V > 1 (cl/conv/direct.clh says how).
+ * This file chooses how a convolution is cut into bands, slices and register blocks, and prepares the launches.
+ * Everything in `struct plan` is free to change as long as the constraints in the kernels' heads hold; the last bits of
+ * the results change with it. Programs do not depend on the batch size.
  */
-#include "ops/conv.h"
+#include "ops/conv_pointwise.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum {
-    LARGEST_BAND = 512 * 1024,   /* bytes of private memory: workers' stacks are a few MB, a core's L2 is 512 KiB or more */
+    /* Bytes of private memory, which lies on the workers' stacks (a few MB) and should stay in L2 (512 KiB and more) */
+    LARGEST_BAND = 512 * 1024,
     COMFORTABLE_BAND = 96 * 1024,
-    LARGEST_SUMS = 192 * 1024,   /* bytes of weight gradient in private memory */
-    LARGEST_L1 = 24 * 1024,      /* bytes that backward weights sweeps again and again: x of one block and dz of a few */
+    LARGEST_SUMS = 192 * 1024,   /* of weight gradient */
+    LARGEST_L1 = 24 * 1024,      /* what backward weights sweeps again and again: x of one block, dz of one or two */
+    /* Work-items: enough that a late or slow worker costs little */
+    SLICES_PER_UNIT = 32,
     MOST_SLICES = 512,
-    SLICES_PER_UNIT = 32,        /* work-items per compute unit: a late or slow worker costs little */
-    LARGEST_PARTS = 32 << 20,    /* bytes of weight gradient slices in the workspace */
+    WEIGHT_ITEMS_PER_UNIT = 8,   /* each costs a weight gradient in the workspace and in the sum over slices */
+    LARGEST_PARTS = 32 << 20,    /* bytes of all of them */
 };
 
 /* How one direction of a convolution runs. Source and target: see direct.clh. */
 struct plan {
-    const char *file, *kernel, *word;
+    const char *file, *kernel;
     struct dd_shape source, target;
     int rows;                     /* target rows of a band */
     int block_targets;            /* register block: target blocks ... */
@@ -102,7 +106,7 @@ static void plan_weights(const struct dd_device_info *info, const struct dd_conv
     const int sources = dd_shape_blocks(plan->source), targets = dd_shape_blocks(plan->target);
     const long pair_bytes = (long)taps * plan->source.v * v * (long)sizeof(float);
     const long part_bytes = pair_bytes * sources * targets;
-    long swept;
+    long x_bytes, dz_bytes; /* of one block in a band */
     int most = 8, wanted, groups;
 
     plan->block_targets = targets % 2 == 0 && plan->source.v > 1 ? 2 : 1;
@@ -115,27 +119,47 @@ static void plan_weights(const struct dd_device_info *info, const struct dd_conv
 
     do {
         plan->rows = even_rows(plan->target.h, most);
-        swept = band_bytes(conv, DD_CONV_BACKWARD_WEIGHTS, plan->rows, 1) +
-                (long)plan->block_targets * plan->rows * plan->target.w * v * (long)sizeof(float);
-    } while (swept > LARGEST_L1 && most-- > 1);
-    while (plan->rows == plan->target.h && plan->images < 4 && 2 * plan->images * swept <= LARGEST_L1)
+        x_bytes = band_bytes(conv, DD_CONV_BACKWARD_WEIGHTS, plan->rows, 1);
+        dz_bytes = (long)plan->rows * plan->target.w * v * (long)sizeof(float);
+    } while (x_bytes + plan->block_targets * dz_bytes > LARGEST_L1 && most-- > 1);
+    while (plan->rows == plan->target.h && plan->images < 4 &&
+           2 * plan->images * (x_bytes + plan->block_targets * dz_bytes) <= LARGEST_L1)
         plan->images *= 2;
 
     plan->group_sources = sources;
     plan->group_targets = targets;
-    while ((long)plan->group_sources * plan->group_targets * pair_bytes > LARGEST_SUMS && plan->group_sources > 1)
-        plan->group_sources = dd_div_up(plan->group_sources, 2);
-    while ((long)plan->group_sources * plan->group_targets * pair_bytes > LARGEST_SUMS &&
-           plan->group_targets > plan->block_targets)
-        plan->group_targets = dd_div_up(plan->group_targets, 2 * plan->block_targets) * plan->block_targets;
     while (plan->group_sources > 1 &&
-           plan->images * band_bytes(conv, DD_CONV_BACKWARD_WEIGHTS, plan->rows, plan->group_sources) > COMFORTABLE_BAND)
+           (plan->group_sources * plan->group_targets * pair_bytes > LARGEST_SUMS ||
+            plan->images * plan->group_sources * x_bytes > COMFORTABLE_BAND))
         plan->group_sources = dd_div_up(plan->group_sources, 2);
-
+    while (plan->group_targets > plan->block_targets &&
+           (plan->group_sources * plan->group_targets * pair_bytes > LARGEST_SUMS ||
+            plan->images * plan->group_targets * dz_bytes > COMFORTABLE_BAND))
+        plan->group_targets = dd_div_up(plan->group_targets, 2 * plan->block_targets) * plan->block_targets;
     groups = dd_div_up(sources, plan->group_sources) * dd_div_up(targets, plan->group_targets);
-    wanted = dd_div_up(8 * larger((int)info->compute_units, 1), groups);
+    wanted = dd_div_up(WEIGHT_ITEMS_PER_UNIT * larger((int)info->compute_units, 1), groups);
     wanted = smaller(wanted, larger((int)(LARGEST_PARTS / part_bytes), 1));
     plan_slices(plan, plan->target.h, wanted);
+}
+
+/* The build options of the kernels' heads. */
+static void write_options(const struct dd_conv *conv, enum dd_conv_direction direction, struct plan *plan) {
+    const struct dd_shape *source = &plan->source, *target = &plan->target;
+    const int length =
+        snprintf(plan->options, sizeof plan->options,
+                 "-DV=%d -DSV=%d -DKERNEL=%d -DSTRIDE=%d -DPAD=%d -DSOURCE_BLOCKS=%d -DSOURCE_H=%d -DSOURCE_W=%d "
+                 "-DTARGET_BLOCKS=%d -DTARGET_H=%d -DTARGET_W=%d -DROWS=%d -DBLOCK_TARGETS=%d ",
+                 conv->out.v, source->v, conv->kernel, conv->stride, conv->pad, dd_shape_blocks(*source), source->h,
+                 source->w, dd_shape_blocks(*target), target->h, target->w, plan->rows, plan->block_targets);
+    char *end = plan->options + length;
+    const size_t left = sizeof plan->options - (size_t)length;
+
+    if (direction == DD_CONV_BACKWARD_WEIGHTS)
+        snprintf(end, left, "-DIMAGES=%d -DGROUP_SOURCES=%d -DGROUP_TARGETS=%d -DBLOCK_VALUES=%d", plan->images,
+                 plan->group_sources, plan->group_targets, plan->block_values);
+    else
+        snprintf(end, left, "-DBLOCK_PIXELS=%d -DTAP_UNROLL=%d -DCHANNEL_UNROLL=%d", plan->block_pixels,
+                 plan->tap_unroll, smaller(plan->channel_unroll, source->v));
 }
 
 static void make_plan(const struct dd_device_info *info, const struct dd_conv *conv, enum dd_conv_direction direction,
@@ -144,13 +168,11 @@ static void make_plan(const struct dd_device_info *info, const struct dd_conv *c
     static const char *kernels[] = {"direct_forward", "direct_backward_data", "direct_backward_weights"};
     static const char *words[] = {"forward", "backward_data", "backward_weights"};
     const bool data = direction == DD_CONV_BACKWARD_DATA;
-    int length;
 
     memset(plan, 0, sizeof *plan);
     plan->images = 1;
     plan->file = files[direction];
     plan->kernel = kernels[direction];
-    plan->word = words[direction];
     plan->source = data ? conv->out : conv->in;
     plan->target = data ? conv->in : conv->out;
     if (direction == DD_CONV_BACKWARD_WEIGHTS)
@@ -158,27 +180,17 @@ static void make_plan(const struct dd_device_info *info, const struct dd_conv *c
     else
         plan_pixels(info, conv, direction, plan);
 
-    length = snprintf(plan->options, sizeof plan->options,
-                      "-DV=%d -DSV=%d -DKERNEL=%d -DSTRIDE=%d -DPAD=%d -DSOURCE_BLOCKS=%d -DSOURCE_H=%d -DSOURCE_W=%d "
-                      "-DTARGET_BLOCKS=%d -DTARGET_H=%d -DTARGET_W=%d -DROWS=%d -DBLOCK_TARGETS=%d ",
-                      conv->out.v, plan->source.v, conv->kernel, conv->stride, conv->pad, dd_shape_blocks(plan->source),
-                      plan->source.h, plan->source.w, dd_shape_blocks(plan->target), plan->target.h, plan->target.w,
-                      plan->rows, plan->block_targets);
-    if (direction == DD_CONV_BACKWARD_WEIGHTS)
-        snprintf(plan->options + length, sizeof plan->options - (size_t)length,
-                 "-DIMAGES=%d -DGROUP_SOURCES=%d -DGROUP_TARGETS=%d -DBLOCK_VALUES=%d", plan->images, plan->group_sources,
-                 plan->group_targets, plan->block_values);
-    else
-        snprintf(plan->options + length, sizeof plan->options - (size_t)length, "-DBLOCK_PIXELS=%d -DTAP_UNROLL=%d -DCHANNEL_UNROLL=%d",
-                 plan->block_pixels, plan->tap_unroll, smaller(plan->channel_unroll, plan->source.v));
-    snprintf(plan->label, sizeof plan->label, "conv_%s_direct_%dx%ds%d_%d_%d_%dx%d_v%d", plan->word, conv->kernel,
+    write_options(conv, direction, plan);
+    snprintf(plan->label, sizeof plan->label, "conv_%s_direct_%dx%ds%d_%d_%d_%dx%d_v%d", words[direction], conv->kernel,
              conv->kernel, conv->stride, conv->in.c, conv->out.c, conv->in.h, conv->in.w, conv->out.v);
 }
 
+/* Beside kinds of convolution: one row of the widest band must fit in private memory. */
 static bool supports(const struct dd_device_info *info, const struct dd_conv *conv, enum dd_conv_direction direction) {
     const int v = conv->out.v;
+    const bool weights = direction == DD_CONV_BACKWARD_WEIGHTS;
     const struct dd_shape source = direction == DD_CONV_BACKWARD_DATA ? conv->out : conv->in;
-    int blocks = dd_shape_blocks(source);
+    const long row_bytes = (long)conv->out.w * v * (long)sizeof(float);
 
     if (info->type != DD_DEVICE_CPU || (v != 4 && v != 8 && v != 16))
         return false;
@@ -187,9 +199,8 @@ static bool supports(const struct dd_device_info *info, const struct dd_conv *co
     if ((conv->kernel != 1 && conv->kernel != 3 && conv->kernel != 7) || conv->stride > 2 ||
         conv->pad != conv->kernel / 2 || conv->out.h < 1 || conv->out.w < 1)
         return false;
-    if (direction == DD_CONV_BACKWARD_WEIGHTS)
-        blocks = 1;
-    return band_bytes(conv, direction, 1, blocks) <= LARGEST_BAND;
+    return band_bytes(conv, direction, 1, weights ? 1 : dd_shape_blocks(source)) <= LARGEST_BAND &&
+           (!weights || 2 * row_bytes <= LARGEST_BAND);
 }
 
 static size_t weight_bytes(const struct dd_conv *conv) {
@@ -202,10 +213,13 @@ static void needs(const struct dd_device_info *info, const struct dd_conv *conv,
     make_plan(info, conv, direction, &plan);
     needs->workspace = 0;
     needs->slices = plan.slices;
+    if (direction == DD_CONV_FORWARD && dd_pointwise_supports(info, conv))
+        needs->slices = dd_pointwise_slices(info, conv);
     if (direction == DD_CONV_BACKWARD_DATA)
         needs->workspace = weight_bytes(conv);
     if (direction == DD_CONV_BACKWARD_WEIGHTS) {
-        needs->workspace = weight_bytes(conv) * (size_t)plan.slices;
+        const int fused = dd_pointwise_supports(info, conv) ? dd_pointwise_slices(info, conv) : 0;
+        needs->workspace = weight_bytes(conv) * (size_t)larger(plan.slices, fused);
         needs->slices = 0;
     }
 }
@@ -230,6 +244,8 @@ static dd_status forward(dd_device *device, const struct dd_conv *conv, const st
                          struct dd_launches *list) {
     struct dd_kernel_spec spec;
     struct plan plan;
+    if (dd_pointwise_supports(&device->info, conv))
+        return dd_pointwise_forward(device, conv, args, list);
     make_plan(&device->info, conv, DD_CONV_FORWARD, &plan);
     spec = plan_spec(&plan);
     return DD_ADD(list, device, &spec, DD_MEM(args->x), DD_INT(prologue_kind(&args->prologue)),
@@ -269,12 +285,21 @@ static dd_status backward_data(dd_device *device, const struct dd_conv *conv,
                   DD_INT(conv->in.n), DD_INT(plan.bands_per_slice));
 }
 
+/* Adds up the slices of the weight gradient in the workspace. */
+static dd_status add_reduce(dd_device *device, const struct dd_conv *conv,
+                            const struct dd_conv_backward_weights_args *args, int slices, struct dd_launches *list) {
+    char options[32];
+    snprintf(options, sizeof options, "-DV=%d -DSV=%d", conv->out.v, conv->in.v);
+    const struct dd_kernel_spec spec = weight_spec(conv, "direct_reduce", options, "conv_backward_weights_direct_reduce");
+    return DD_ADD(list, device, &spec, DD_MEM(args->workspace), DD_MEM(args->dw), DD_INT(slices), DD_INT(conv->in.c),
+                  DD_INT(conv->out.c));
+}
+
 static dd_status backward_weights(dd_device *device, const struct dd_conv *conv,
                                   const struct dd_conv_backward_weights_args *args, struct dd_launches *list) {
     const struct dd_gradient *dz = &args->dz;
     struct dd_kernel_spec spec;
     struct plan plan;
-    char options[32];
 
     make_plan(&device->info, conv, DD_CONV_BACKWARD_WEIGHTS, &plan);
     spec = plan_spec(&plan);
@@ -285,10 +310,18 @@ static dd_status backward_weights(dd_device *device, const struct dd_conv *conv,
                   DD_MEM(args->prologue.scale), DD_MEM(args->prologue.shift), DD_MEM(dz->g), DD_MEM(dz->z),
                   DD_INT(gradient_kind(dz)), DD_MEM(dz->k1), DD_MEM(dz->k2), DD_MEM(dz->k3), DD_MEM(dz->relu.scale),
                   DD_MEM(dz->relu.shift), DD_MEM(args->workspace), DD_INT(conv->in.n), DD_INT(plan.bands_per_slice)));
-    snprintf(options, sizeof options, "-DV=%d -DSV=%d", conv->out.v, conv->in.v);
-    spec = weight_spec(conv, "direct_reduce", options, "conv_backward_weights_direct_reduce");
-    return DD_ADD(list, device, &spec, DD_MEM(args->workspace), DD_MEM(args->dw), DD_INT(plan.slices),
-                  DD_INT(conv->in.c), DD_INT(conv->out.c));
+    return add_reduce(device, conv, args, plan.slices, list);
+}
+
+/* Both gradients: in one pass where that is built, else one after the other. */
+static dd_status backward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_backward_data_args *data,
+                          const struct dd_conv_backward_weights_args *weights, struct dd_launches *list) {
+    if (dd_pointwise_supports(&device->info, conv) && data->mask_z == NULL) {
+        DD_TRY(dd_pointwise_backward(device, conv, data, weights, list));
+        return add_reduce(device, conv, weights, dd_pointwise_slices(&device->info, conv), list);
+    }
+    DD_TRY(backward_weights(device, conv, weights, list));
+    return backward_data(device, conv, data, list);
 }
 
 const struct dd_conv_algorithm dd_conv_direct = {
@@ -298,4 +331,5 @@ const struct dd_conv_algorithm dd_conv_direct = {
     .forward = forward,
     .backward_data = backward_data,
     .backward_weights = backward_weights,
+    .backward = backward,
 };

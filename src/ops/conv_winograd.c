@@ -6,30 +6,30 @@
  * serve every batch; the batch decides how many bands a slice has. A blocking may be changed freely: kernels take tiles
  * that overhang, images beyond the batch, and groups of channel blocks as they come.
  *
- * Rounding: the terms of F(4x4,3x3) are larger than the direct sum's. With rows of ones for signs, the worst output along
- * one axis adds up |A^T| (|G| 1 * |B^T| 1) = 48 where the direct sum has 3: a factor of 16, and 256 in the plane, for the
- * bound that holds in any case; independent roundings grow about as its root, 16, at the worst output and less at others.
- * For F(2x2,3x3) the same gives 7 and 2.7. Tests allow 8 times what they allow a direct convolution, epsilon S
- * (8 + sqrt(L) / 4) for L products whose magnitudes add up to S, and see at most 0.36 of that. In the root mean square,
- * relative to the result: 0.8e-6, 0.9e-6, 1.3e-6, 2.4e-6 for 16, 32, 64, 512 channels forward, 1.0e-6 to 3.4e-6 backward,
- * 0.2e-6 to 0.5e-6 for weights; 0.3e-6 for F(2x2,3x3).
+ * Rounding: the terms of F(4x4,3x3) are larger than the direct sum's. With rows of ones for signs, the worst output
+ * along one axis adds up |A^T| (|G| 1 * |B^T| 1) = 48 where the direct sum has 3: a factor of 16, and 256 in the
+ * plane, for the bound that holds in any case; independent roundings grow about as its root, 16, at the worst output
+ * and less at others. For F(2x2,3x3) the same gives 7 and 2.7. Tests allow 8 times what they allow a direct
+ * convolution, epsilon S (8 + sqrt(L) / 4) for L products whose magnitudes add up to S, and see at most 0.36 of that.
+ * In the root mean square, relative to the result: 0.8e-6, 0.9e-6, 1.3e-6, 2.4e-6 for 16, 32, 64, 512 channels
+ * forward, 1.0e-6 to 3.4e-6 backward, 0.2e-6 to 0.5e-6 for weights; 0.3e-6 for F(2x2,3x3).
  */
 #include <stdio.h>
 
 #include "ops/conv.h"
 
 enum {
-    PRIVATE_BYTES = 768 * 1024, /* of a work-item's arrays: they live on the stack of the driver's worker threads */
-    DATA_BYTES = 448 * 1024,    /* of a band's transformed inputs and products: they share the second cache with U */
-    FUSED_BYTES = 512 * 1024,   /* of the kernel that does both directions; above it two kernels are faster */
-    TILES = 16,                 /* of a band: U is read once a band, so fewer cost bandwidth, more cost cache */
-    TILES_LEAST = 4,
-    TYPICAL_BATCH = 128,
-    BANDS_PER_UNIT = 4,
-    SMALL_GRADIENT = 256 * 1024, /* dU that is cheap to begin and end, so that more slices pay */
-    SLICES_LEAST = 128,         /* of forward and backward data: fewer leave a tail, more must be merged */
+    PRIVATE_BYTES = 768 * 1024,  /* of a work-item's arrays: they live on the stack of the driver's worker threads */
+    DATA_BYTES = 448 * 1024,     /* of a band's transformed inputs and products: they share the second cache with U */
+    FUSED_BYTES = 512 * 1024,    /* of the kernel for both directions: won up to 600 KB (1 MB of cache), more untried */
+    SMALL_GRADIENT = 256 * 1024, /* bytes of a dU that is cheap to begin and end, so that more slices pay */
+    TILES = 16,                  /* of a band: U is read once a band, so fewer cost bandwidth, more cost cache; ... */
+    TILES_LEAST = 4,             /* ... but fewer are taken down to this */
+    TYPICAL_BATCH = 128,         /* if such a batch had not */
+    BANDS_PER_UNIT = 4,          /* as many bands for each compute unit */
+    SLICES_LEAST = 128,          /* of forward and backward data: fewer leave a tail, more must be merged */
     SLICES_MOST = 1024,
-    ITEMS_PER_UNIT = 8
+    ITEMS_PER_UNIT = 8           /* work-items for each compute unit, where the batch has the bands */
 };
 
 /* Bits of the kernels' flags, as in conv/winograd.clh */
@@ -94,8 +94,8 @@ static int choose_tile(struct dd_shape s) {
 }
 
 /*
- * About TILES tiles a band, fewer where a device with many units would stand idle: whole rows, then whole images; little is
- * to be lost by padding to multiples of unit.
+ * About TILES tiles a band, fewer where a device with many units would stand idle: whole rows, then whole images;
+ * little is to be lost by padding to multiples of unit.
  */
 static struct tiling make_tiling(const struct dd_device_info *info, struct dd_shape s, int unit) {
     struct tiling best = {.tm = choose_tile(s)};
@@ -205,7 +205,7 @@ static struct weight_blocking block_weights(const struct dd_device_info *info, c
     return b;
 }
 
-/* Both directions in one kernel: equally many blocks, all held at once. False: two kernels are better. */
+/* Both directions in one kernel: equally many blocks, all held at once. False: two kernels it is. */
 static bool block_both(const struct dd_device_info *info, const struct dd_conv *conv, struct data_blocking *data,
                        struct weight_blocking *weights) {
     const int v = conv->in.v;
@@ -396,7 +396,7 @@ static dd_status backward_weights(dd_device *device, const struct dd_conv *conv,
     return add_reduce(device, &b, conv->in.v, args->workspace, 0, args->dw, list);
 }
 
-/* One kernel for both where everything fits a core's second cache, else one after the other; both have the same dz. */
+/* One kernel for both where its arrays stay below FUSED_BYTES, else one after the other; both have the same dz. */
 static dd_status backward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_backward_data_args *data,
                           const struct dd_conv_backward_weights_args *weights, struct dd_launches *list) {
     struct data_blocking b;

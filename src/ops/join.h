@@ -28,8 +28,15 @@ struct dd_join {
 /** o written whole. */
 dd_status dd_join_forward(dd_device *device, const struct dd_join *join, cl_mem o, struct dd_launches *list);
 
+/** Reductions for the backward of a batch norm whose output goes into the join: those of dd_bn_backward_partials, on the way. */
+struct dd_join_sums {
+    cl_mem z, mean;           /* raw output of the convolution before the norm; NULL: none wanted */
+    struct dd_affine relu;    /* its own ReLU between norm and sum, if relu.relu (a shortcut's) */
+    struct dd_partials partials; /* slices as dd_bn_slices gives */
+};
+
 /**
- * g = go * [o > 0] (or go * [mask.scale * mask_z + mask.shift > 0] if o is NULL); g may be go itself.
+ * g = go * [o > 0] (or go * [mask.scale * mask_z + mask.shift > 0] if o is NULL); g may be go itself. main and side: reductions of g.
  */
 struct dd_join_backward {
     struct dd_shape out;
@@ -37,6 +44,7 @@ struct dd_join_backward {
     cl_mem mask_z;
     struct dd_affine mask;
     cl_mem g;
+    struct dd_join_sums main, side;
 };
 dd_status dd_join_backward(dd_device *device, const struct dd_join_backward *join, struct dd_launches *list);
 

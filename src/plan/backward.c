@@ -20,22 +20,22 @@ static struct dd_gradient raw_gradient(const struct dd_plan *plan, int conv, cl_
     return gradient;
 }
 
-/** BN backward's finish for convolution conv from partial sums that lie in plan->partials. */
-static dd_status add_finish(struct dd_plan *plan, int conv, int slices, struct dd_launches *list) {
+/** BN backward's finish for convolution conv from partial sums. */
+static dd_status add_finish(struct dd_plan *plan, int conv, struct dd_partials partials, struct dd_launches *list) {
     const struct dd_shape shape = plan->layout.shapes[conv].out;
     const struct dd_bn_views *bn = &plan->store.bn[conv];
-    const struct dd_partials partials = {.sums = plan->partials, .slices = slices};
     return dd_bn_backward_finish(plan->device, shape.c, dd_shape_padded_c(shape), dd_shape_pixels(shape), partials,
                                  &bn->vectors, 1.0f, bn->dgamma, bn->dbeta, bn->k1, bn->k2, bn->k3, list);
 }
 
-/** BN backward of convolution conv from g: reductions in a pass of their own, then the finish. */
-static dd_status add_bn_backward(struct dd_plan *plan, int conv, cl_mem g, bool relu, struct dd_launches *list) {
-    const struct dd_shape shape = plan->layout.shapes[conv].out;
-    const struct dd_gradient gradient = raw_gradient(plan, conv, g, relu);
-    const struct dd_partials partials = {.sums = plan->partials, .slices = dd_bn_slices(&plan->device->info, shape)};
-    DD_TRY(dd_bn_backward_partials(plan->device, shape, &gradient, plan->store.bn[conv].vectors.mean, partials, list));
-    return add_finish(plan, conv, partials.slices, list);
+/** What a join's backward reduces for the batch norm of convolution conv. */
+static struct dd_join_sums join_sums(const struct dd_plan *plan, int conv, bool relu, cl_mem sums) {
+    struct dd_join_sums wanted = {.z = dd_raw(plan, conv), .mean = plan->store.bn[conv].vectors.mean};
+    if (relu)
+        wanted.relu = dd_bn_affine(plan, conv, true);
+    wanted.partials = (struct dd_partials){.sums = sums,
+                                           .slices = dd_bn_slices(&plan->device->info, plan->layout.shapes[conv].out)};
+    return wanted;
 }
 
 /* What backward of a convolution reads and writes beside its own raw output. */
@@ -47,9 +47,9 @@ struct conv_input {
     int masked_by;             /* convolution whose BN and ReLU stand before x, whose sums are wanted; -1: none */
 };
 
-/** Weight gradient and data gradient of convolution conv from dz. *slices: of the sums, if masked_by >= 0. */
+/** Weight gradient and data gradient of convolution conv from dz. *sums: those of masked_by, if that is not -1. */
 static dd_status add_conv_backward(struct dd_plan *plan, int conv, struct dd_gradient dz, const struct conv_input *input,
-                                   int *slices, struct dd_launches *list) {
+                                   struct dd_partials *sums, struct dd_launches *list) {
     const struct dd_conv *shape = &plan->layout.shapes[conv];
     const struct dd_conv_algorithm *const *algorithm = plan->choice.algorithm[conv];
     struct dd_conv_backward_weights_args weights = {.x = input->x, .prologue = input->prologue, .dz = dz,
@@ -63,9 +63,8 @@ static dd_status add_conv_backward(struct dd_plan *plan, int conv, struct dd_gra
         algorithm[DD_CONV_BACKWARD_DATA]->needs(&plan->device->info, shape, DD_CONV_BACKWARD_DATA, &needs);
         data.mask_z = input->x;
         data.mask = input->prologue;
-        data.sums = (struct dd_partials){.sums = plan->partials, .slices = needs.slices};
+        data.sums = *sums = (struct dd_partials){.sums = plan->partials, .slices = needs.slices};
         data.mean = plan->store.bn[input->masked_by].vectors.mean;
-        *slices = needs.slices;
     }
     if (algorithm[DD_CONV_BACKWARD_DATA] == algorithm[DD_CONV_BACKWARD_WEIGHTS] &&
         algorithm[DD_CONV_BACKWARD_DATA]->backward != NULL)
@@ -85,9 +84,8 @@ static dd_status add_shortcut(struct dd_plan *plan, int u, cl_mem g, cl_mem dx, 
                               (struct dd_shape){n, unit->out_c, unit->out_h, unit->out_w, v}, unit->stride, g, dx, list);
     const bool relu = unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU;
     const int conv = unit->shortcut.bn;
-    DD_TRY(add_bn_backward(plan, conv, g, relu, list));
     const struct conv_input input = {.x = dd_unit_input(plan, u), .dx = dx, .masked_by = -1};
-    return add_conv_backward(plan, conv, raw_gradient(plan, conv, g, relu), &input, &(int){0}, list);
+    return add_conv_backward(plan, conv, raw_gradient(plan, conv, g, relu), &input, &(struct dd_partials){0}, list);
 }
 
 /** The primary path of unit u; adds to dx. The last BN's finish is already queued. */
@@ -101,10 +99,10 @@ static dd_status add_primary(struct dd_plan *plan, int u, cl_mem g, cl_mem dx, s
             input = (struct conv_input){.x = dd_raw(plan, before), .prologue = dd_bn_affine(plan, before, true),
                                         .dx = plan->tensors[plan->layout.units[u].inner[j]], .masked_by = before};
         }
-        int slices = 0;
-        DD_TRY(add_conv_backward(plan, conv, raw_gradient(plan, conv, g, false), &input, &slices, list));
+        struct dd_partials sums = {0};
+        DD_TRY(add_conv_backward(plan, conv, raw_gradient(plan, conv, g, false), &input, &sums, list));
         if (j > 0)
-            DD_TRY(add_finish(plan, input.masked_by, slices, list));
+            DD_TRY(add_finish(plan, input.masked_by, sums, list));
         g = input.dx;
     }
     return DD_OK;
@@ -116,13 +114,19 @@ static dd_status build_unit(struct dd_plan *plan, int u, bool gate, struct dd_la
     const int last = unit->primary[unit->convs - 1].bn;
     cl_mem g = plan->tensors[u + 1 < plan->net->unit_count ? layout->units[u + 1].gradient : layout->last_gradient];
     cl_mem dx = plan->tensors[layout->units[u].gradient];
-    const struct dd_join_backward join = {.out = layout->shapes[last].out, .go = g, .g = g,
-                                          .o = plan->tensors[layout->units[u].output]};
+    struct dd_join_backward join = {.out = layout->shapes[last].out, .go = g, .g = g,
+                                    .o = plan->tensors[layout->units[u].output]};
+    if (gate)
+        join.main = join_sums(plan, last, false, plan->partials);
+    if (dd_has_shortcut_conv(unit))
+        join.side = join_sums(plan, unit->shortcut.bn, unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU, plan->side_partials);
     DD_TRY(dd_join_backward(plan->device, &join, list));
     if (gate) {
-        DD_TRY(add_bn_backward(plan, last, g, false, list));
+        DD_TRY(add_finish(plan, last, join.main.partials, list));
         *gate_launch = list->count - 1;
     }
+    if (dd_has_shortcut_conv(unit))
+        DD_TRY(add_finish(plan, unit->shortcut.bn, join.side.partials, list));
     DD_TRY(add_shortcut(plan, u, g, dx, list));
     return gate ? add_primary(plan, u, g, dx, list) : DD_OK;
 }
@@ -156,10 +160,11 @@ static dd_status build_stem(struct dd_plan *plan, struct dd_launches *list) {
                                          .mask = dd_bn_affine(plan, 0, true)};
         g = spread;
     }
+    join.main = join_sums(plan, 0, false, plan->partials);
     DD_TRY(dd_join_backward(plan->device, &join, list));
-    DD_TRY(add_bn_backward(plan, 0, g, false, list));
+    DD_TRY(add_finish(plan, 0, join.main.partials, list));
     const struct conv_input input = {.x = plan->tensors[layout->images], .masked_by = -1};
-    return add_conv_backward(plan, 0, raw_gradient(plan, 0, g, false), &input, &(int){0}, list);
+    return add_conv_backward(plan, 0, raw_gradient(plan, 0, g, false), &input, &(struct dd_partials){0}, list);
 }
 
 static dd_status build_update(struct dd_plan *plan, struct dd_launches *list) {

@@ -1,4 +1,5 @@
 /* Which V and which convolution algorithms a plan uses when nothing else says so. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,8 +18,36 @@ static int choose_vector(const struct dd_device_info *info, const struct dd_plan
     return 1; /* CLBlast alone: [C][N][H][W] needs no packing */
 }
 
-static const struct dd_conv_algorithm *choose_algorithm(const struct dd_device_info *info, const char *wanted,
+const char *dd_plan_tune_key(const struct dd_conv *conv, enum dd_conv_direction direction, char key[DD_TUNE_KEY]) {
+    static const char *const directions[DD_CONV_DIRECTIONS] = {"forward", "backward data", "backward weights"};
+    snprintf(key, DD_TUNE_KEY, "conv %dx%d stride %d pad %d, %dx%dx%d to %d, V %d to %d, %s", conv->kernel, conv->kernel,
+             conv->stride, conv->pad, conv->in.c, conv->in.h, conv->in.w, conv->out.c, conv->in.v, conv->out.v,
+             directions[direction]);
+    return key;
+}
+
+const struct dd_conv_algorithm *dd_plan_preferred(int index) {
+    const int count = (int)(sizeof preference / sizeof *preference);
+    return index >= 0 && index < count ? dd_conv_algorithm_find(preference[index]) : NULL;
+}
+
+const struct dd_conv_algorithm *dd_plan_winner(const struct dd_device_info *info, const struct dd_tune_store *winners,
+                                               const struct dd_conv *conv, enum dd_conv_direction direction) {
+    char key[DD_TUNE_KEY];
+    const char *name = winners != NULL ? dd_tune_store_find(winners, dd_plan_tune_key(conv, direction, key)) : NULL;
+    const struct dd_conv_algorithm *algorithm = name != NULL ? dd_conv_algorithm_find(name) : NULL;
+    return algorithm != NULL && algorithm->supports(info, conv, direction) ? algorithm : NULL;
+}
+
+static const struct dd_conv_algorithm *choose_algorithm(const struct dd_device_info *info,
+                                                        const struct dd_plan_options *options,
                                                         const struct dd_conv *conv, enum dd_conv_direction direction) {
+    const char *wanted = options->algorithm;
+    if (strcmp(wanted, "auto") == 0) {
+        const struct dd_conv_algorithm *winner = dd_plan_winner(info, options->winners, conv, direction);
+        if (winner != NULL)
+            return winner;
+    }
     size_t start = 0;
     const size_t count = sizeof preference / sizeof *preference;
     for (size_t i = 0; i < count; i++)
@@ -41,13 +70,15 @@ dd_status dd_plan_choose(const struct dd_net *net, const struct dd_device_info *
     choice->algorithm = dd_calloc((size_t)net->bn_count, sizeof *choice->algorithm);
     if (choice->algorithm == NULL)
         return dd_fail_memory("algorithm choice", (size_t)net->bn_count * sizeof *choice->algorithm);
-    struct dd_layout layout;
-    dd_status status = dd_layout_make(net, info, options, choice, &layout); /* the shapes; no algorithm chosen yet */
+    struct dd_layout layout; /* for its shapes: no algorithm is chosen yet, and whether it fits is dd_plan_check_size's question */
+    struct dd_device_info unlimited = *info;
+    unlimited.max_alloc_bytes = DD_UNLIMITED_BYTES;
+    dd_status status = dd_layout_make(net, &unlimited, options, choice, &layout);
     for (int i = 0; status == DD_OK && i < net->bn_count; i++)
         for (int d = 0; d < DD_CONV_DIRECTIONS && status == DD_OK; d++) {
             if (i == 0 && d == DD_CONV_BACKWARD_DATA)
                 continue; /* nobody asks for the gradient by the images */
-            choice->algorithm[i][d] = choose_algorithm(info, options->algorithm, &layout.shapes[i], d);
+            choice->algorithm[i][d] = choose_algorithm(info, options, &layout.shapes[i], d);
             if (choice->algorithm[i][d] == NULL)
                 status = dd_fail(DD_ERROR_INTERNAL, "no convolution algorithm for %dx%d stride %d, %d to %d channels",
                                  layout.shapes[i].kernel, layout.shapes[i].kernel, layout.shapes[i].stride,

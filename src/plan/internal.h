@@ -39,6 +39,8 @@ struct dd_layout {
     size_t bn_floats;
 };
 
+#define DD_UNLIMITED_BYTES ((uint64_t)1 << 50) /* max_alloc_bytes of a device for which everything fits */
+
 dd_status dd_layout_make(const struct dd_net *net, const struct dd_device_info *info, const struct dd_plan_options *options,
                          const struct dd_plan_choice *choice, struct dd_layout *layout);
 void dd_layout_free(struct dd_layout *layout);
@@ -117,7 +119,7 @@ struct dd_plan {
     struct dd_param_store store;
     cl_mem arenas[DD_MAX_ARENAS];
     cl_mem *tensors;          /* views, [layout.tensor_count] */
-    cl_mem workspace, partials;
+    cl_mem workspace, partials, side_partials; /* side: the shortcut's sums, made together with the primary path's */
     cl_mem samples, labels, mean, inverse_std; /* int4 [batch], int [batch], [C][H][W], [C] */
     cl_mem sample_loss, sample_rank, metrics;  /* [batch], int [batch], [DD_METRICS] */
     struct dd_forward_pass train, recalibrate;

@@ -285,7 +285,7 @@ void dd_layout_free(struct dd_layout *layout) {
 }
 
 uint64_t dd_layout_bytes(const struct dd_layout *layout, const struct dd_net *net) {
-    uint64_t bytes = layout->workspace_bytes + layout->partial_bytes;
+    uint64_t bytes = layout->workspace_bytes + 2 * layout->partial_bytes;
     for (int i = 0; i < layout->arenas.count; i++)
         bytes += layout->arenas.bytes[i];
     const uint64_t sets = layout->options.training ? 3 : 1;

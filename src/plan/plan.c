@@ -29,19 +29,31 @@ static bool batch_fits(const struct dd_net *net, const struct dd_device_info *in
 }
 
 /** DD_ERROR_MEMORY: what was needed, what the device has, the largest batch that would fit. */
-static dd_status fail_size(const struct dd_plan *plan, const struct dd_plan_options *options, uint64_t needed) {
-    const struct dd_device_info *info = &plan->device->info;
+static dd_status fail_size(const struct dd_net *net, const struct dd_device_info *info, const struct dd_plan_options *options,
+                           const struct dd_plan_choice *choice) {
+    struct dd_device_info unlimited = *info;
+    uint64_t needed = 0;
     int fits = 0;
+    unlimited.max_alloc_bytes = DD_UNLIMITED_BYTES;
+    dd_plan_bytes(net, &unlimited, options, choice, &needed);
     for (int step = 1 << 20; step > 0; step /= 2)
-        if (fits + step < options->batch && batch_fits(plan->net, info, *options, &plan->choice, fits + step))
+        if (fits + step < options->batch && batch_fits(net, info, *options, choice, fits + step))
             fits += step;
     char advice[96] = "not even a batch of 1 would fit";
     if (fits > 0)
         snprintf(advice, sizeof advice, "the largest batch that would fit is %d", fits);
     const unsigned long long mib = 1 << 20;
     return dd_fail(DD_ERROR_MEMORY, "%s at batch %d needs %llu MiB of device memory; %s has %llu MiB (%llu MiB a buffer): %s",
-                   plan->net->name, options->batch, (unsigned long long)needed / mib, info->name,
+                   net->name, options->batch, (unsigned long long)needed / mib, info->name,
                    (unsigned long long)info->global_bytes / mib, (unsigned long long)info->max_alloc_bytes / mib, advice);
+}
+
+dd_status dd_plan_check_size(const struct dd_net *net, const struct dd_device_info *info, const struct dd_plan_options *options,
+                             const struct dd_plan_choice *choice, uint64_t *bytes) {
+    const dd_status status = dd_plan_bytes(net, info, options, choice, bytes);
+    if (status == DD_ERROR_MEMORY || (status == DD_OK && *bytes > info->global_bytes))
+        return fail_size(net, info, options, choice);
+    return status;
 }
 
 /* ---- making ---- */
@@ -82,6 +94,7 @@ static dd_status create_buffers(struct dd_plan *plan) {
     } const wanted[] = {
         {&plan->workspace, plan->layout.workspace_bytes, "workspace"},
         {&plan->partials, plan->layout.partial_bytes, "partial sums"},
+        {&plan->side_partials, plan->layout.partial_bytes, "partial sums of shortcuts"},
         {&plan->samples, batch * sizeof(struct dd_sample), "sample list"},
         {&plan->labels, batch * sizeof(int32_t), "labels"},
         {&plan->mean, pixels * sizeof(float), "mean image"},
@@ -133,14 +146,10 @@ static dd_status create_all(struct dd_plan *plan) {
 
 /** Everything on the device; what a driver refuses here is told with the sizes. */
 static dd_status fill(struct dd_plan *plan, const struct dd_plan_options *options) {
-    dd_status status = dd_layout_make(plan->net, &plan->device->info, options, &plan->choice, &plan->layout);
-    if (status == DD_ERROR_MEMORY)
-        return fail_size(plan, options, 0);
-    DD_TRY(status);
-    const uint64_t needed = dd_layout_bytes(&plan->layout, plan->net);
-    if (needed > plan->device->info.global_bytes)
-        return fail_size(plan, options, needed);
-    status = create_all(plan);
+    uint64_t needed;
+    DD_TRY(dd_plan_check_size(plan->net, &plan->device->info, options, &plan->choice, &needed));
+    DD_TRY(dd_layout_make(plan->net, &plan->device->info, options, &plan->choice, &plan->layout));
+    const dd_status status = create_all(plan);
     if (status == DD_ERROR_MEMORY)
         return dd_fail_prefix(status, "%s at batch %d needs %llu MiB of device memory, %s has %llu MiB but refused them; try --batch %d",
                               plan->net->name, options->batch, (unsigned long long)needed >> 20, plan->device->info.name,
@@ -201,7 +210,7 @@ void dd_plan_destroy(dd_plan **handle) {
     free(plan->tensors);
     for (int i = 0; i < DD_MAX_ARENAS; i++)
         dd_buffer_release(plan->device, &plan->arenas[i]);
-    cl_mem *buffers[] = {&plan->workspace,   &plan->partials,    &plan->samples,     &plan->labels, &plan->mean,
+    cl_mem *buffers[] = {&plan->workspace,   &plan->partials,    &plan->side_partials, &plan->samples, &plan->labels, &plan->mean,
                          &plan->inverse_std, &plan->sample_loss, &plan->sample_rank, &plan->metrics};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         dd_buffer_release(plan->device, buffers[i]);

@@ -11,6 +11,7 @@
 #include "net/net.h"
 #include "ops/conv.h"
 #include "rt/device.h"
+#include "tune/store.h"
 
 enum { DD_RUN_AHEAD = 4 }; /* steps that may be queued before the oldest is waited for */
 
@@ -21,6 +22,7 @@ struct dd_plan_options {
     int vector;            /* V between images and logits: 1, 4, 8, 16; 0: auto */
     float momentum, weight_decay;
     int recalibrate;       /* batches of a recalibration; 0: none is prepared */
+    const struct dd_tune_store *winners; /* dd_plan_choose's for "auto", which else goes by a fixed preference; may be NULL */
     bool masked;           /* tests: a gated-off primary path runs and is multiplied by 0 instead of being skipped */
 };
 
@@ -30,6 +32,16 @@ struct dd_plan_choice {
     int convs;
     const struct dd_conv_algorithm *(*algorithm)[DD_CONV_DIRECTIONS];
 };
+
+/** The tuner's key of a convolution and direction: it holds V but no N. Gives key. */
+const char *dd_plan_tune_key(const struct dd_conv *conv, enum dd_conv_direction direction, char key[DD_TUNE_KEY]);
+
+/** The tuner's winner; NULL: unknown, or not usable (any more) for this convolution. winners may be NULL. */
+const struct dd_conv_algorithm *dd_plan_winner(const struct dd_device_info *info, const struct dd_tune_store *winners,
+                                               const struct dd_conv *conv, enum dd_conv_direction direction);
+
+/** Algorithms in the order in which "auto" prefers them where no winner is known; NULL past the end. */
+const struct dd_conv_algorithm *dd_plan_preferred(int index);
 
 /** Chooses V and algorithms for options on a device like info. The caller frees choice->algorithm. */
 dd_status dd_plan_choose(const struct dd_net *net, const struct dd_device_info *info,
@@ -41,9 +53,13 @@ typedef struct dd_plan dd_plan;
 dd_status dd_plan_bytes(const struct dd_net *net, const struct dd_device_info *info, const struct dd_plan_options *options,
                         const struct dd_plan_choice *choice, uint64_t *bytes);
 
+/** The same for a device that is to hold it: DD_ERROR_MEMORY says what is needed, what it has and the largest batch that fits. */
+dd_status dd_plan_check_size(const struct dd_net *net, const struct dd_device_info *info, const struct dd_plan_options *options,
+                             const struct dd_plan_choice *choice, uint64_t *bytes);
+
 /**
  * choice NULL: as dd_plan_choose. net must outlive the plan. Parameters start at 0: set them with dd_plan_upload.
- * DD_ERROR_MEMORY says what was needed, what the device has and the largest batch that fits.
+ * DD_ERROR_MEMORY as dd_plan_check_size.
  */
 dd_status dd_plan_create(dd_device *device, const struct dd_net *net, const struct dd_plan_options *options,
                          const struct dd_plan_choice *choice, dd_plan **plan);

@@ -10,7 +10,7 @@
 #include "rt/launch.h"
 
 /* No relaxed mathematics: results are compared with references. */
-static const char common_options[] = "-cl-std=CL1.2";
+static const char common_options[] = "-cl-std=CL1.2 -w";
 
 struct cached_program {
     const struct dd_kernel_source *source;

@@ -15,8 +15,7 @@
 
 enum { FORMAT = 1, MAX_VERDICTS = 64, MAX_BYTES = 1 << 20 };
 
-/** Everything that a result may depend on: the driver, and our sources. Freed by free(). */
-static char *device_key(const struct dd_device_info *info) {
+char *dd_device_key(const struct dd_device_info *info) {
     char *key = dd_format("%s|%s|%s|%s|depthdrop %s|kernels %016" PRIx64, info->platform_name, info->name, info->driver,
                           info->version, dd_version(), dd_kernels_hash());
     for (char *at = key; at && *at; at++)
@@ -49,7 +48,7 @@ static json_t *load(const char *path) {
 }
 
 dd_selftest_state dd_verdict_read(const char *cache_dir, const struct dd_device_info *info) {
-    char *path = file_path(cache_dir), *key = device_key(info);
+    char *path = file_path(cache_dir), *key = dd_device_key(info);
     json_t *root = path && key ? load(path) : NULL;
     const char *verdict = root ? json_string_value(json_object_get(json_object_get(root, "verdicts"), key)) : NULL;
     dd_selftest_state state = !verdict                     ? DD_SELFTEST_UNTESTED
@@ -72,7 +71,7 @@ static void prune(json_t *verdicts) {
 }
 
 void dd_verdict_write(const char *cache_dir, const struct dd_device_info *info, dd_selftest_state state) {
-    char *path = file_path(cache_dir), *key = device_key(info), *text = NULL;
+    char *path = file_path(cache_dir), *key = dd_device_key(info), *text = NULL;
     json_t *root = path && key ? load(path) : NULL;
     json_t *verdicts = json_object_get(root, "verdicts");
     if (!root) {

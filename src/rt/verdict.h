@@ -4,6 +4,12 @@
 
 #include <depthdrop/device.h>
 
+/**
+ * Everything that a remembered result may depend on: device, driver, depthdrop's version and its kernels, printable.
+ * Freed by free(); NULL: out of memory.
+ */
+char *dd_device_key(const struct dd_device_info *info);
+
 /** DD_SELFTEST_UNTESTED if nothing readable is remembered. cache_dir NULL: the default folder. */
 dd_selftest_state dd_verdict_read(const char *cache_dir, const struct dd_device_info *info);
 

@@ -1,0 +1,132 @@
+/*
+ * 1x1 convolution with stride 1 on CPUs, backward data and weights in one pass over memory: x, g and z are read once, dx is
+ * written once. A work-item takes one slice of the pixels in chunks; weight gradients of a slice stay in private memory and are
+ * added up afterwards (direct_reduce of direct_weight.cl).
+ *
+ * Build options beside V: SOURCES, TARGETS, channel blocks of x and of dz; PIXELS of a chunk, a multiple of BLOCK; BLOCK, pixels
+ * of a register block; BLOCK_VALUES, channels of x of a register block of weight gradients (dividing V).
+ */
+#include "common.clh"
+
+#define SV V
+#define SOURCE_W 1 /* what direct.clh needs of shapes: nothing is staged here */
+#define TARGET_W 1
+#define ROWS 1
+#define KERNEL 1
+#define STRIDE 1
+#define PAD 0
+#define BAND_ROWS 1
+#define BAND_COLS 1
+#define LOAD_STEP 1
+#include "conv/direct.clh"
+
+#define BLOCK_LINES (BLOCK * V * 4 / LINE)
+#define STEP (SOURCES * V) /* of weight gradients, from target block to target block */
+
+/* wt [SOURCES][TARGETS * V][V]: the weights with the source channel innermost. */
+INLINE void transpose(float *wt, __global const float *restrict w)
+{
+    for (int t = 0; t < TARGETS; t++)
+        for (int s = 0; s < SOURCES; s++)
+            for (int i = 0; i < V; i++)
+                for (int o = 0; o < V; o++)
+                    wt[((s * TARGETS + t) * V + o) * V + i] = w[((t * SOURCES + s) * V + i) * V + o];
+}
+
+/*
+ * to [count] = (or +=) dx of one block of pixels and one source block; dz [TARGETS][PIXELS] from its first pixel on. The
+ * accumulators are only indexed by constants, so that they stay in registers.
+ */
+INLINE void multiply(__global vfloat *to, int count, int accumulate, const vfloat *wt, const vfloat *dz)
+{
+    vfloat acc[BLOCK];
+    UNROLL for (int p = 0; p < BLOCK; p++)
+        acc[p] = DD_SPLAT(0.0f);
+    for (int t = 0; t < TARGETS; t++) {
+        const float *factor = (const float *)(dz + t * PIXELS);
+        UNROLL_BY(4) for (int o = 0; o < V; o++) {
+            const vfloat weight = wt[t * V + o];
+            UNROLL for (int p = 0; p < BLOCK; p++)
+                acc[p] = fma(weight, DD_SPLAT(factor[p * V + o]), acc[p]);
+        }
+    }
+    if (count >= BLOCK && accumulate) {
+        UNROLL for (int p = 0; p < BLOCK; p++)
+            to[p] += acc[p];
+    } else if (count >= BLOCK) {
+        UNROLL for (int p = 0; p < BLOCK; p++)
+            to[p] = acc[p];
+    } else {
+        UNROLL for (int p = 0; p < BLOCK; p++)
+            if (p < count)
+                to[p] = accumulate ? to[p] + acc[p] : acc[p];
+    }
+}
+
+/* sums [BLOCK_VALUES] += the chunk's dz times BLOCK_VALUES channels of x, both from their first pixel on. */
+INLINE void sweep(vfloat *sums, const float *x, const vfloat *dz, int count)
+{
+    vfloat acc[BLOCK_VALUES];
+    UNROLL for (int i = 0; i < BLOCK_VALUES; i++)
+        acc[i] = sums[i];
+    UNROLL_BY(2) for (int p = 0; p < count; p++) {
+        const vfloat gradient = dz[p];
+        UNROLL for (int i = 0; i < BLOCK_VALUES; i++)
+            acc[i] = fma(gradient, DD_SPLAT(x[p * V + i]), acc[i]);
+    }
+    UNROLL for (int i = 0; i < BLOCK_VALUES; i++)
+        sums[i] = acc[i];
+}
+
+/*
+ * x, dx [SOURCES][pixels][V]; g, z [TARGETS][pixels][V]; w [TARGETS][SOURCES][V source][V target];
+ * part [slices][TARGETS][SOURCES][V source][V target], written whole. accumulate: dx += instead of dx =.
+ * Work-item i: pixels [pixels * i / slices, pixels * (i + 1) / slices). Global size: slices.
+ */
+__kernel DD_SINGLE void pointwise_backward(
+    __global const vfloat *restrict x, int prologue, __global const vfloat *scale, __global const vfloat *shift,
+    __global const vfloat *restrict g, __global const vfloat *restrict z, int gradient_kind, __global const vfloat *k1,
+    __global const vfloat *k2, __global const vfloat *k3, __global const vfloat *relu_scale,
+    __global const vfloat *relu_shift, __global const float *restrict w, __global vfloat *restrict dx, int accumulate,
+    __global vfloat *restrict part, int pixels)
+{
+    const struct gradient how_dz = {k1, k2, k3, relu_scale, relu_shift, gradient_kind};
+    __global const vfloat *second = gradient_kind == GRADIENT_PLAIN ? g : z;
+    const int slice = get_global_id(0), slices = get_global_size(0);
+    const int begin = (int)((long)pixels * slice / slices), end = (int)((long)pixels * (slice + 1) / slices);
+    vfloat wt[SOURCES * TARGETS * V], sums[TARGETS * STEP], xs[SOURCES * PIXELS], dz[TARGETS * PIXELS];
+
+    transpose((float *)wt, w);
+    for (int i = 0; i < TARGETS * STEP; i++)
+        sums[i] = DD_SPLAT(0.0f);
+    for (int p0 = begin; p0 < end; p0 += PIXELS) {
+        const int count = min(PIXELS, end - p0);
+        for (int t = 0; t < TARGETS; t++) {
+            load_gradient(dz + t * PIXELS, g + (size_t)t * pixels + p0, z + (size_t)t * pixels + p0, count, &how_dz, t);
+            for (int p = count; p < PIXELS; p++) /* the tail's blocks compute zeros that nobody stores */
+                dz[t * PIXELS + p] = DD_SPLAT(0.0f);
+        }
+        for (int s = 0; s < SOURCES; s++) {
+            const struct prologue how = load_prologue(prologue, scale, shift, s);
+            load_input(xs + s * PIXELS, x + (size_t)s * pixels + p0, count, how);
+        }
+        for (int s = 0; s < SOURCES; s++) {
+            __global vfloat *to = dx + (size_t)s * pixels + p0;
+            for (int p = 0; p < count; p += BLOCK) {
+                const size_t next = p0 + PIXELS + p; /* meanwhile the next chunk comes in, a register block at a time */
+                prefetch_lines((size_t)(x + (size_t)s * pixels + next), BLOCK_LINES);
+                for (int t = s; t < TARGETS; t += SOURCES) {
+                    prefetch_lines((size_t)(g + (size_t)t * pixels + next), BLOCK_LINES);
+                    prefetch_lines((size_t)(second + (size_t)t * pixels + next), BLOCK_LINES);
+                }
+                multiply(to + p, count - p, accumulate, wt + s * TARGETS * V, dz + p);
+            }
+        }
+        for (int t = 0; t < TARGETS; t++)
+            for (int s = 0; s < SOURCES; s++)
+                for (int v = 0; v < V; v += BLOCK_VALUES)
+                    sweep(sums + t * STEP + s * V + v, (const float *)(xs + s * PIXELS) + v, dz + t * PIXELS, count);
+    }
+    for (int i = 0; i < TARGETS * STEP; i++)
+        part[(size_t)slice * TARGETS * STEP + i] = sums[i];
+}

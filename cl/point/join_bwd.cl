@@ -1,0 +1,152 @@
+/*
+ * The backward side of a unit's join with the reductions that the batch norms before it need, in one pass: the gradient behind the
+ * ReLU, g = go * [test > 0], and for the primary path's last batch norm (MAIN) and the shortcut's (SIDE) the partial sums of
+ * g' and g' * (z - mean), g' = g, or g masked by the shortcut's own ReLU (SIDE 2).
+ *
+ * One work-group of GROUP work-items per (block, slice), like norm/bn_bwd.cl; tensors are [C/V][pixels][V].
+ *
+ * Build options: V as in common.clh; GROUP, work-items of a group (1 on CPUs); MASK_RAW 1: test is an affine function of a raw
+ * convolution output, not the unit's output; MAIN 0 or 1; SIDE 0 none, 1 affine, 2 affine with ReLU.
+ * No atomics and a fixed order of sums: the same bits in every run, whatever the other path does.
+ */
+#include "common.clh"
+#pragma OPENCL FP_CONTRACT OFF
+
+#ifndef GROUP
+#define GROUP 1
+#endif
+#ifndef MASK_RAW
+#define MASK_RAW 0
+#endif
+#ifndef MAIN
+#define MAIN 1
+#endif
+#ifndef SIDE
+#define SIDE 0
+#endif
+#define CHUNK 256 /* elements of a work-item summed plainly before they join the total */
+#define CHAINS 2  /* independent accumulators */
+
+/* sums [slices][2][C padded]: the group's share, added over its work-items in a tree. */
+static void write_sums(vfloat total_g, vfloat total_gz, local vfloat *all_g, local vfloat *all_gz,
+                       global vfloat *restrict sums)
+{
+    const int lane = get_local_id(0), block = get_group_id(1), slice = get_group_id(2), blocks = get_num_groups(1);
+#if GROUP > 1
+    all_g[lane] = total_g;
+    all_gz[lane] = total_gz;
+    for (int half_group = GROUP / 2; half_group > 0; half_group /= 2) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (lane < half_group) {
+            all_g[lane] = total_g += all_g[lane + half_group];
+            all_gz[lane] = total_gz += all_gz[lane + half_group];
+        }
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+#endif
+    if (lane == 0) {
+        global vfloat *out = sums + (size_t)slice * 2 * blocks + block;
+        out[0] = total_g;
+        out[blocks] = total_gz;
+    }
+}
+
+__attribute__((reqd_work_group_size(GROUP, 1, 1)))
+kernel void join_backward_sums(global const vfloat *go, global const vfloat *restrict test,
+                               global const vfloat *restrict test_scale, global const vfloat *restrict test_shift,
+                               global const vfloat *restrict main_z, global const vfloat *restrict main_mean,
+                               global vfloat *restrict main_sums, global const vfloat *restrict side_z,
+                               global const vfloat *restrict side_mean, global const vfloat *restrict side_scale,
+                               global const vfloat *restrict side_shift, global vfloat *restrict side_sums, int pixels,
+                               int slices, global vfloat *g)
+{
+#if GROUP > 1
+    local vfloat all_g[GROUP], all_gz[GROUP];
+#else
+    local vfloat *all_g = 0, *all_gz = 0;
+#endif
+    const int lane = get_local_id(0), block = get_group_id(1), slice = get_group_id(2);
+    const int begin = (int)((long)pixels * slice / slices), end = (int)((long)pixels * (slice + 1) / slices);
+    const int count = (end - begin - lane + GROUP - 1) / GROUP;
+    const size_t first = (size_t)block * pixels + begin + lane;
+    vfloat main_g = DD_SPLAT(0.0f), main_gz = main_g, side_g = main_g, side_gz = main_g;
+#if MASK_RAW
+    const vfloat a = test_scale[block], b = test_shift[block];
+#endif
+#if MAIN
+    const vfloat mean = main_mean[block];
+#endif
+#if SIDE
+    const vfloat other_mean = side_mean[block];
+#endif
+#if SIDE == 2
+    const vfloat c = side_scale[block], d = side_shift[block];
+#endif
+    for (int at = 0; at < count;) {
+        const int stop = min(at + CHUNK, count);
+        vfloat sum[4][CHAINS]; /* main g, g * (z - mean); side likewise */
+#pragma unroll
+        for (int s = 0; s < 4; ++s)
+#pragma unroll
+            for (int k = 0; k < CHAINS; ++k)
+                sum[s][k] = DD_SPLAT(0.0f);
+#define DD_ELEMENT(k, element)                                                                                         \
+    {                                                                                                                  \
+        const size_t i = first + (size_t)(element) * GROUP;                                                            \
+        vfloat positive = test[i];                                                                                     \
+        DD_TEST(positive)                                                                                              \
+        vfloat value = DD_KEEP_POSITIVE(go[i], positive);                                                              \
+        g[i] = value;                                                                                                  \
+        DD_MAIN(k, i)                                                                                                  \
+        DD_SIDE(k, i)                                                                                                  \
+    }
+#if MASK_RAW
+#define DD_TEST(x) x = fma(a, x, b);
+#else
+#define DD_TEST(x)
+#endif
+#if MAIN
+#define DD_MAIN(k, i)                                                                                                  \
+    sum[0][k] += value;                                                                                                \
+    sum[1][k] = fma(value, main_z[i] - mean, sum[1][k]);
+#else
+#define DD_MAIN(k, i)
+#endif
+#if SIDE == 2
+#define DD_SIDE_MASK(z) value = DD_KEEP_POSITIVE(value, fma(c, z, d));
+#else
+#define DD_SIDE_MASK(z)
+#endif
+#if SIDE
+#define DD_SIDE(k, i)                                                                                                  \
+    {                                                                                                                  \
+        const vfloat z = side_z[i];                                                                                    \
+        DD_SIDE_MASK(z)                                                                                                \
+        sum[2][k] += value;                                                                                            \
+        sum[3][k] = fma(value, z - other_mean, sum[3][k]);                                                             \
+    }
+#else
+#define DD_SIDE(k, i)
+#endif
+        for (; at + CHAINS <= stop; at += CHAINS) {
+#pragma unroll
+            for (int k = 0; k < CHAINS; ++k)
+                DD_ELEMENT(k, at + k)
+        }
+        for (; at < stop; ++at)
+            DD_ELEMENT(0, at)
+#pragma unroll
+        for (int k = 0; k < CHAINS; ++k) {
+            main_g += sum[0][k];
+            main_gz += sum[1][k];
+            side_g += sum[2][k];
+            side_gz += sum[3][k];
+        }
+    }
+#if MAIN
+    write_sums(main_g, main_gz, all_g, all_gz, main_sums);
+#endif
+#if SIDE
+    write_sums(side_g, side_gz, all_g, all_gz, side_sums);
+#endif
+}
