@@ -61,9 +61,10 @@ struct dd_train_progress {
     double images_per_s;
     double units_run;         /**< mean over the same */
     int units;
-    double eta_s;             /**< seconds to the end of the run; NaN while unknown */
+    double eta_s;             /**< seconds to the end of the run, or of this evaluation or recalibration; NaN while unknown */
+    int64_t done, count;      /**< phases "eval" and "recalibrate": batches done so far, of all */
     bool evaluated;           /**< this call reports an evaluation: the four fields below hold */
-    const char *eval_split;
+    const char *eval_split;   /**< also while the evaluation runs */
     double eval_error, eval_loss;
     bool eval_best;
     bool logged;              /**< a step line was logged with these figures */
@@ -130,6 +131,46 @@ struct dd_model_info {
 };
 dd_status dd_model_read_info(const char *file, struct dd_model_info *info);
 void dd_model_info_free(struct dd_model_info *info);
+
+/** A full search for the fastest right algorithm of each convolution: its winners serve later runs of "auto". */
+struct dd_tune_options {
+    struct dd_net_options net; /**< whose convolutions; without meaning with all */
+    bool all;                 /**< every shape of the CIFAR and ImageNet families at their usual image sizes */
+    int batch;                /**< images at once, 128; fewer where tensors would be large */
+    int vector;               /**< V: 1, 4, 8, 16; 0: auto */
+    const char *device, *cache_dir;
+    int threads;
+};
+/** resnet56 with identity shortcuts on 32x32 images, batch 128. */
+void dd_tune_options_default(struct dd_tune_options *options);
+
+struct dd_tune_time {
+    const char *candidate;    /**< algorithm, or those of data and weight gradient: "winograd+direct" */
+    double ms;                /**< best time; NaN: not timed */
+    bool given_up;            /**< after it was far from the best */
+    const char *failure;      /**< why it does not count: it is wrong or does not build; empty if it does */
+};
+
+/** One convolution, forward or backward. */
+struct dd_tune_result {
+    const struct dd_device_info *device;
+    const char *shape;        /**< "3x3/2 16>32@32x32": kernel, stride, channels, input's rows and columns */
+    const char *pass;         /**< "forward", "backward" or "backward weights" */
+    int vector, images;
+    const struct dd_tune_time *times; /**< [count] */
+    int count;
+    int winner;               /**< index, -1: none */
+    int done, total;          /**< convolutions */
+    double eta_s;             /**< seconds to the end */
+    bool kept;                /**< the winner was written to the cache folder */
+};
+typedef void (*dd_tune_callback)(void *user, const struct dd_tune_result *result);
+
+/**
+ * Searches and reports each convolution as it is done; what was found is kept also when *stop (may be NULL) ends it early
+ * (DD_INTERRUPTED). DD_ERROR_SELFTEST if a convolution has no right algorithm.
+ */
+dd_status dd_tune(const struct dd_tune_options *options, volatile int *stop, dd_tune_callback callback, void *user);
 
 /** Device memory that a training step or an evaluation of this net takes, in bytes; no device needed. */
 uint64_t dd_train_device_bytes(const dd_net *net, int batch, int vector);

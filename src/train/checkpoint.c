@@ -69,11 +69,10 @@ done:
 
 /* ---- reading ---- */
 
-/** Refuses a checkpoint that is not this run's, naming the difference. */
-static dd_status check_same(const struct dd_run *run, const char *path, const struct dd_model *model) {
+dd_status dd_checkpoint_check_names(const struct dd_run *run, const char *path, const struct dd_model *model) {
     const struct {
         const char *what, *file, *config;
-    } texts[] = {{"network", model->net->name, run->net->name},
+    } texts[] = {{"network", model->net->name, run->config.net},
                  {"shortcut kind", model->shortcut, run->config.shortcut},
                  {"gate policy", model->gate, run->config.gate}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
@@ -85,6 +84,15 @@ static dd_status check_same(const struct dd_run *run, const char *path, const st
     if (strcmp(image, run->config.image) != 0)
         return dd_fail(DD_ERROR_DATA, "%s cannot be resumed: its images are %s, config.json says %s", path, image,
                        run->config.image);
+    if (model->iteration < 0 || model->iteration > run->config.iterations)
+        return dd_fail(DD_ERROR_USAGE, "%s is at iteration %" PRId64 ", beyond the run's %" PRId64 "; give more --iterations", path,
+                       model->iteration, run->config.iterations);
+    return DD_OK;
+}
+
+/** Refuses a checkpoint that is not this run's, naming the difference. */
+static dd_status check_same(const struct dd_run *run, const char *path, const struct dd_model *model) {
+    DD_TRY(dd_checkpoint_check_names(run, path, model));
     bool same = model->classes == run->dataset->classes;
     for (int i = 0; same && i < model->classes; i++)
         same = strcmp(model->class_names[i], run->dataset->class_names[i]) == 0;
@@ -94,9 +102,6 @@ static dd_status check_same(const struct dd_run *run, const char *path, const st
     if (memcmp(model->mean, run->mean, pixels * sizeof *run->mean) != 0)
         return dd_fail(DD_ERROR_DATA, "%s cannot be resumed: its input.mean is not the mean of the images of %s", path,
                        run->config.data);
-    if (model->iteration < 0 || model->iteration > run->config.iterations)
-        return dd_fail(DD_ERROR_DATA, "%s is at iteration %" PRId64 ", beyond the run's %" PRId64 "; give more --iterations", path,
-                       model->iteration, run->config.iterations);
     return DD_OK;
 }
 
@@ -122,6 +127,7 @@ dd_status dd_checkpoint_read(struct dd_run *run) {
     DD_GOTO(status, done, check_same(run, path, &model));
     DD_GOTO(status, done, upload(run, path, &model));
     run->iteration = model.iteration;
+    run->recalibrated = dd_model_recalibrated(&model);
 done:
     dd_model_free(&model);
     free(path);

@@ -44,6 +44,10 @@ static dd_status copy_text(char *target, size_t size, const char *option, const 
     const char *text = value != NULL ? value : "";
     if (strlen(text) >= size)
         return dd_fail(DD_ERROR_USAGE, "%s is longer than %zu characters", option, size - 1);
+    json_t *encoded = json_string(text); /* config.json holds UTF-8 alone */
+    if (encoded == NULL)
+        return dd_fail(DD_ERROR_USAGE, "%s \"%s\" is not valid UTF-8", option, text);
+    json_decref(encoded);
     strcpy(target, text);
     return DD_OK;
 }

@@ -22,10 +22,24 @@ bool dd_evaluation_due(const struct dd_run *run, int64_t iteration) {
 
 /* ---- one source ---- */
 
+/** Tells that `done` batches of `count` are through. */
+static void tell(const struct dd_watch *watch, int64_t done, int64_t count) {
+    if (watch->callback == NULL)
+        return;
+    struct dd_train_progress progress = watch->progress;
+    progress.done = done;
+    progress.count = count;
+    progress.eta_s = done > 0 ? (dd_now() - watch->start) * (double)(count - done) / (double)done : NAN;
+    watch->callback(watch->user, &progress);
+}
+
 static dd_status evaluate_chunks(dd_plan *plan, enum dd_plan_source source, const struct dd_images *images, int batch,
-                                 enum dd_plan_statistics statistics, volatile int *stop, int32_t *ranks, float *losses) {
+                                 enum dd_plan_statistics statistics, const struct dd_watch *watch, int32_t *ranks,
+                                 float *losses) {
+    const int batches = (images->count + batch - 1) / batch;
     for (int done = 0; done < images->count;) {
-        if (stop != NULL && *stop != 0)
+        tell(watch, done / batch, batches);
+        if (watch->stop != NULL && *watch->stop != 0)
             return dd_fail(DD_INTERRUPTED, "stopped during an evaluation");
         int count = images->count - done;
         if (count > CHUNK_BATCHES * batch)
@@ -37,11 +51,12 @@ static dd_status evaluate_chunks(dd_plan *plan, enum dd_plan_source source, cons
 }
 
 dd_status dd_evaluate_source(dd_plan *plan, enum dd_plan_source source, const struct dd_images *images, int batch,
-                             enum dd_plan_statistics statistics, volatile int *stop, int32_t *ranks, struct dd_evaluation *result) {
+                             enum dd_plan_statistics statistics, const struct dd_watch *watch, int32_t *ranks,
+                             struct dd_evaluation *result) {
     float *losses = dd_calloc((size_t)images->count, sizeof *losses);
     if (losses == NULL)
         return dd_fail_memory("evaluation", (size_t)images->count * sizeof *losses);
-    dd_status status = evaluate_chunks(plan, source, images, batch, statistics, stop, ranks, losses);
+    dd_status status = evaluate_chunks(plan, source, images, batch, statistics, watch, ranks, losses);
     *result = (struct dd_evaluation){.images = images->count};
     int64_t wrong = 0, wrong_top5 = 0;
     for (int i = 0; status == DD_OK && i < images->count; i++) {
@@ -58,11 +73,23 @@ dd_status dd_evaluate_source(dd_plan *plan, enum dd_plan_source source, const st
 
 /* ---- recalibration ---- */
 
+/** The watch of a part of the run; split NULL: of a recalibration. */
+static struct dd_watch watch_run(const struct dd_run *run, const char *split) {
+    return (struct dd_watch){
+        .stop = run->stop, .callback = run->callback, .user = run->user, .start = dd_now(),
+        .progress = {.phase = split != NULL ? "eval" : "recalibrate", .iteration = run->iteration,
+                     .iterations = run->config.iterations, .epoch = dd_run_epoch(run, run->iteration),
+                     .epochs = dd_run_epoch(run, run->config.iterations), .loss = NAN, .units = run->net->unit_count,
+                     .eval_split = split}};
+}
+
 /** N training batches fixed by the seed, unaugmented; the whole training set is gone through before an image comes twice. */
 static dd_status recalibrate_batches(struct dd_run *run, const int32_t *order) {
     const int batch = (int)run->config.batch, count = run->train.count;
+    const struct dd_watch watch = watch_run(run, NULL);
     DD_TRY(dd_plan_recalibrate_begin(run->plan));
     for (int64_t b = 0; b < run->config.bn_recalibrate; b++) {
+        tell(&watch, b, run->config.bn_recalibrate);
         if (dd_run_stopped(run))
             return dd_fail(DD_INTERRUPTED, "stopped during a recalibration");
         for (int i = 0; i < batch; i++)
@@ -89,11 +116,12 @@ static dd_status recalibrate(struct dd_run *run) {
 static void report(struct dd_run *run, const char *split, const struct dd_evaluation *result, bool best) {
     if (run->callback == NULL)
         return;
-    const struct dd_train_progress progress = {
-        .phase = "eval", .iteration = run->iteration, .iterations = run->config.iterations,
-        .epoch = dd_run_epoch(run, run->iteration), .epochs = dd_run_epoch(run, run->config.iterations),
-        .units = run->net->unit_count, .eta_s = NAN, .evaluated = true, .eval_split = split, .eval_error = result->error,
-        .eval_loss = result->loss, .eval_best = best};
+    struct dd_train_progress progress = watch_run(run, split).progress;
+    progress.eta_s = NAN;
+    progress.evaluated = true;
+    progress.eval_error = result->error;
+    progress.eval_loss = result->loss;
+    progress.eval_best = best;
     run->callback(run->user, &progress);
 }
 
@@ -103,8 +131,9 @@ static dd_status evaluate_split(struct dd_run *run, enum dd_plan_source source, 
     if (ranks == NULL)
         return dd_fail_memory("evaluation", (size_t)images->count * sizeof *ranks);
     const enum dd_plan_statistics statistics = dd_run_recalibrates(run) ? DD_STATISTICS_RECALIBRATED : DD_STATISTICS_RUNNING;
+    const struct dd_watch watch = watch_run(run, images->split);
     dd_status status =
-        dd_evaluate_source(run->plan, source, images, (int)run->config.batch, statistics, run->stop, ranks, result);
+        dd_evaluate_source(run->plan, source, images, (int)run->config.batch, statistics, &watch, ranks, result);
     free(ranks);
     return status;
 }
@@ -126,6 +155,8 @@ dd_status dd_evaluation_run(struct dd_run *run) {
     DD_TRY(evaluate_split(run, DD_SOURCE_TEST, &run->dataset->test, &test));
     const double error = held_out ? val.error : test.error;
     const bool best = error < run->log.best;
+    if (best) /* before the log tells of it: a run killed in between evaluates again when resumed */
+        DD_TRY(dd_checkpoint_write(run, "best.safetensors", dd_run_recalibrates(run)));
     if (held_out) {
         DD_TRY(log_split(run, &run->val, &val));
         report(run, run->val.split, &val, best);
@@ -133,9 +164,6 @@ dd_status dd_evaluation_run(struct dd_run *run) {
     DD_TRY(log_split(run, &run->dataset->test, &test));
     report(run, run->dataset->test.split, &test, best && !held_out);
     run->log.last_eval = run->iteration;
-    if (!best)
-        return DD_OK;
-    run->log.best = error;
-    DD_TRY(dd_runlog_sync(&run->log));
-    return dd_checkpoint_write(run, "best.safetensors", dd_run_recalibrates(run));
+    run->log.best = best ? error : run->log.best;
+    return DD_OK;
 }

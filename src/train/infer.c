@@ -3,10 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "ops/gemm.h"
 #include "train/run.h"
+#include "train/tuning.h"
 
 /* A model bound to a device for images of one set. */
 struct inference {
@@ -49,7 +51,7 @@ static dd_status make_plan(struct inference *inference, const struct dd_model_op
         inference->batch = images->count;
     const struct dd_plan_options plan = {.batch = inference->batch, .vector = vector,
                                          .algorithm = options->algorithm != NULL ? options->algorithm : "auto"};
-    DD_TRY(dd_plan_create(inference->device, model->net, &plan, NULL, &inference->plan));
+    DD_TRY(dd_tuning_create_plan(inference->device, model->net, &plan, false, NULL, &inference->plan));
     DD_TRY(dd_plan_upload(inference->plan, DD_SET_VALUE, model->params.values));
     DD_TRY(dd_plan_set_input(inference->plan, model->mean, model->std));
     return dd_plan_bind(inference->plan, DD_SOURCE_TEST, images);
@@ -100,14 +102,16 @@ static dd_status open_eval_data(const struct dd_model *model, const struct dd_da
     return dd_dataset_open(&options, dataset);
 }
 
-static dd_status evaluate_dataset(struct inference *inference, const struct dd_images *test, volatile int *stop,
+static dd_status evaluate_dataset(struct inference *inference, const struct dd_images *test, struct dd_watch *watch,
                                   struct dd_eval_result *result) {
     int32_t *ranks = dd_calloc((size_t)test->count, sizeof *ranks);
     if (ranks == NULL)
         return dd_fail_memory("evaluation", (size_t)test->count * sizeof *ranks);
     struct dd_evaluation figures;
+    watch->progress.eval_split = test->split;
+    watch->start = dd_now();
     dd_status status =
-        dd_evaluate_source(inference->plan, DD_SOURCE_TEST, test, inference->batch, DD_STATISTICS_RUNNING, stop, ranks, &figures);
+        dd_evaluate_source(inference->plan, DD_SOURCE_TEST, test, inference->batch, DD_STATISTICS_RUNNING, watch, ranks, &figures);
     if (status == DD_OK) {
         *result = (struct dd_eval_result){.images = figures.images, .error = figures.error, .error_top5 = figures.error_top5,
                                           .loss = figures.loss};
@@ -118,11 +122,14 @@ static dd_status evaluate_dataset(struct inference *inference, const struct dd_i
     return status;
 }
 
+static dd_status check_stop(const volatile int *stop) {
+    return stop != NULL && *stop != 0 ? dd_fail(DD_INTERRUPTED, "stopped before the evaluation") : DD_OK;
+}
+
 dd_status dd_eval(const struct dd_model_options *options, const struct dd_dataset_options *data, volatile int *stop,
                   dd_train_callback callback, void *user, struct dd_eval_result *result) {
-    (void)callback;
-    (void)user;
     struct inference inference = {0};
+    struct dd_watch watch = {.stop = stop, .callback = callback, .user = user, .progress = {.phase = "eval", .loss = NAN}};
     dd_dataset *dataset = NULL;
     dd_status status;
     int vector = 0;
@@ -130,9 +137,11 @@ dd_status dd_eval(const struct dd_model_options *options, const struct dd_datase
     DD_GOTO(status, done, check_options(options, &vector));
     DD_GOTO(status, done, dd_model_load(options->model, &inference.model));
     DD_GOTO(status, done, open_eval_data(&inference.model, data, &dataset));
+    DD_GOTO(status, done, check_stop(stop));
     DD_GOTO(status, done, open_device(&inference, options));
+    DD_GOTO(status, done, check_stop(stop));
     DD_GOTO(status, done, make_plan(&inference, options, vector, &dataset->test));
-    status = evaluate_dataset(&inference, &dataset->test, stop, result);
+    status = evaluate_dataset(&inference, &dataset->test, &watch, result);
 done:
     if (status != DD_OK)
         dd_eval_result_free(result);

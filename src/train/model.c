@@ -183,6 +183,13 @@ error:
     return status;
 }
 
+bool dd_model_recalibrated(const struct dd_model *model) {
+    for (int i = 0; i < model->params.count; i++)
+        if (model->params.running[i] != NULL)
+            return true;
+    return false;
+}
+
 void dd_model_free(struct dd_model *model) {
     for (int i = 0; model->class_names != NULL && i < model->classes; i++)
         free(model->class_names[i]);

@@ -29,6 +29,9 @@ struct dd_model {
 dd_status dd_model_load(const char *path, struct dd_model *model);
 void dd_model_free(struct dd_model *model); /* also a zeroed one */
 
+/** Whether the statistics are recalibrated ones, with training's own beside them. */
+bool dd_model_recalibrated(const struct dd_model *model);
+
 /** What is written beside the parameters. */
 struct dd_model_meta {
     const struct dd_net *net;

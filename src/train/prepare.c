@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "ops/gemm.h"
 #include "train/run.h"
+#include "train/tuning.h"
 
 /* ---- configuration ---- */
 
@@ -81,20 +82,33 @@ static dd_status check_names(const struct dd_run_config *config) {
     return status;
 }
 
-/** Whether the resumed run has reached its end, last evaluation included. */
+/**
+ * Cuts the log back to the checkpoint. Where the last state is kept with recalibrated statistics and is not, the run ended
+ * between its last evaluation and the checkpoint: that evaluation is done again.
+ */
+static dd_status cut_log(struct dd_run *run, int64_t iteration) {
+    const bool evaluated = iteration < run->config.iterations || !dd_run_recalibrates(run) || run->recalibrated;
+    return dd_runlog_cut(&run->log, iteration, evaluated, run->config.val_split > 0 ? "val" : run->best_split);
+}
+
+/** Looks at the checkpoint before any data is read: is it this run's, and has it reached its end, last evaluation included. */
 static dd_status check_finished(struct dd_run *run) {
-    struct dd_model_info info;
+    struct dd_model model;
     char *path = dd_path_join(run->dir, "last.safetensors");
     if (path == NULL)
         return dd_fail_memory("path", strlen(run->dir));
-    dd_status status = dd_model_read_info(path, &info);
+    dd_status status = dd_model_load(path, &model);
+    if (status == DD_OK)
+        status = dd_checkpoint_check_names(run, path, &model);
+    const int64_t iteration = model.iteration;
+    run->recalibrated = dd_model_recalibrated(&model);
+    dd_model_free(&model);
     free(path);
     DD_TRY(status);
-    const int64_t iteration = info.iteration;
-    dd_model_info_free(&info);
     if (iteration != run->config.iterations)
         return DD_OK;
-    DD_TRY(dd_runlog_cut(&run->log, iteration, "test"));
+    run->best_split = "test"; /* its name is not needed yet */
+    DD_TRY(cut_log(run, iteration));
     run->finished = run->log.last_eval == iteration || iteration == 0;
     if (run->finished)
         dd_info("%s is finished: %lld iterations; train on with more --iterations", run->dir, (long long)iteration);
@@ -103,12 +117,16 @@ static dd_status check_finished(struct dd_run *run) {
 
 /* ---- data ---- */
 
+static int threads(const struct dd_run *run) {
+    return run->options->threads > 0 ? run->options->threads : (int)run->config.threads;
+}
+
 static dd_status open_data(struct dd_run *run) {
     struct dd_run_config *config = &run->config;
     const struct dd_dataset_options options = {.spec = config->data,
                                                .image_size = config->image_size[0] != '\0' ? config->image_size : NULL,
                                                .need_train = true, .need_test = true, .cache_dir = run->options->cache_dir,
-                                               .no_cache = run->options->no_cache};
+                                               .no_cache = run->options->no_cache, .threads = threads(run)};
     DD_TRY(dd_dataset_open(&options, &run->dataset));
     return dd_input_split(run);
 }
@@ -121,6 +139,8 @@ static dd_status note_data(struct dd_run *run) {
     snprintf(image, sizeof image, "%d,%d,%d", train->channels, train->height, train->width);
     snprintf(train_hash, sizeof train_hash, "%016" PRIx64, train->hash);
     snprintf(test_hash, sizeof test_hash, "%016" PRIx64, run->dataset->test.hash);
+    if (run->dataset->classes < 2)
+        return dd_fail(DD_ERROR_DATA, "%s has %d class; at least 2 are needed", config->data, run->dataset->classes);
     if (!run->resumed) {
         strcpy(config->image, image);
         strcpy(config->train_hash, train_hash);
@@ -150,6 +170,9 @@ static dd_status freeze_schedule(struct dd_run *run) {
                        config->data, run->train.count, (long long)config->batch);
     if (config->iterations < 0)
         config->iterations = config->epochs >= 0 ? config->epochs * config->iterations_per_epoch : 64000;
+    if (config->iterations > (int64_t)UINT32_MAX) /* the generator's counter */
+        return dd_fail(DD_ERROR_USAGE, "%lld iterations are more than the %" PRIu32 " that a run can have",
+                       (long long)config->iterations, UINT32_MAX);
     DD_TRY(dd_schedule_parse_drops(config->lr_drops[0] != '\0' ? config->lr_drops : NULL, config->iterations, &run->schedule));
     run->schedule.lr = config->lr;
     run->schedule.warmup = config->lr_warmup;
@@ -210,7 +233,7 @@ static void tell_network(const struct dd_run *run) {
 static dd_status open_device(struct dd_run *run) {
     struct dd_run_config *config = &run->config;
     const struct dd_device_options options = {.selector = run->options->device, .cache_dir = run->options->cache_dir,
-                                              .threads = run->options->threads > 0 ? run->options->threads : (int)config->threads};
+                                              .threads = threads(run)};
     DD_TRY(dd_device_open(&options, &run->device));
     const struct dd_device_info *info = dd_device_get_info(run->device);
     if (run->resumed && (strcmp(config->device_name, info->name) != 0 || strcmp(config->device_driver, info->driver) != 0 ||
@@ -234,7 +257,7 @@ static struct dd_plan_options plan_options(const struct dd_run *run) {
 static dd_status choose(struct dd_run *run, const struct dd_plan_options *options, struct dd_plan_choice *choice) {
     if (run->resumed)
         return dd_config_choice(&run->config, run->algorithms, run->net, choice);
-    DD_TRY(dd_plan_choose(run->net, dd_device_get_info(run->device), options, choice));
+    DD_TRY(dd_tuning_choose(run->device, run->net, options, !run->options->dry_run, run->stop, choice));
     run->config.chosen_vector = choice->vector;
     return DD_OK;
 }
@@ -252,7 +275,7 @@ static dd_status make_plan(struct dd_run *run) {
     struct dd_plan_choice choice;
     uint64_t bytes;
     DD_TRY(choose(run, &options, &choice));
-    dd_status status = dd_plan_bytes(run->net, info, &options, &choice, &bytes);
+    dd_status status = dd_plan_check_size(run->net, info, &options, &choice, &bytes);
     if (status == DD_OK)
         dd_info("device: %s (%s); %.1f MiB of its %.0f MiB for batches of %lld, V = %d, convolutions by %s", info->name,
                 info->platform_name, (double)bytes / 1048576, (double)info->global_bytes / 1048576, (long long)run->config.batch,
@@ -273,18 +296,27 @@ static dd_status start_new(struct dd_run *run) {
     DD_TRY(dd_make_folder(run->dir));
     DD_TRY(dd_runlog_open(run->dir, &run->log));
     DD_TRY(check_new_folder(run->options)); /* another process may have been quicker */
-    DD_TRY(dd_runlog_cut(&run->log, -1, run->best_split));
+    DD_TRY(dd_runlog_cut(&run->log, -1, false, run->best_split));
     DD_TRY(dd_checkpoint_write_initial(run));
     return dd_config_save(&run->config, run->net, dd_plan_get_choice(run->plan), run->dir);
 }
 
 static dd_status start_resumed(struct dd_run *run) {
     DD_TRY(dd_checkpoint_read(run));
-    DD_TRY(dd_runlog_cut(&run->log, run->iteration, run->best_split));
+    DD_TRY(cut_log(run, run->iteration));
     run->train_s = run->log.train_s;
     DD_TRY(dd_config_save(&run->config, run->net, dd_plan_get_choice(run->plan), run->dir));
     dd_info("resumed %s at iteration %lld of %lld", run->dir, (long long)run->iteration, (long long)run->config.iterations);
     return DD_OK;
+}
+
+/** A signal before the first step: nothing has changed on the disk. */
+static dd_status check_stop(const struct dd_run *run) {
+    if (!dd_run_stopped(run))
+        return DD_OK;
+    if (run->resumed)
+        return dd_fail(DD_INTERRUPTED, "interrupted before a step was done; %s is as it was", run->dir);
+    return dd_fail(DD_INTERRUPTED, "interrupted before the first step; nothing was written");
 }
 
 dd_status dd_run_prepare(struct dd_run *run) {
@@ -298,15 +330,18 @@ dd_status dd_run_prepare(struct dd_run *run) {
             return DD_OK;
     }
     DD_TRY(open_data(run));
+    DD_TRY(check_stop(run));
     DD_TRY(note_data(run));
     DD_TRY(freeze_schedule(run));
     DD_TRY(make_net(run));
     tell_network(run);
     DD_TRY(open_device(run));
+    DD_TRY(check_stop(run));
     DD_TRY(make_plan(run));
     if (run->options->dry_run)
         return DD_OK;
     DD_TRY(bind_images(run));
+    DD_TRY(check_stop(run));
     DD_TRY(run->resumed ? start_resumed(run) : start_new(run));
     run->queued = run->saved = run->iteration;
     return DD_OK;

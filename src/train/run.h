@@ -14,6 +14,7 @@ struct dd_run {
     const struct dd_train_options *options;
     const char *dir;
     bool resumed, finished;                  /* finished: resumed, and nothing is left to do */
+    bool recalibrated;                       /* resumed: the checkpoint's statistics are recalibrated ones */
     struct dd_run_config config;
     struct dd_config_algorithms *algorithms; /* resumed */
     struct dd_schedule schedule;
@@ -28,6 +29,7 @@ struct dd_run {
     struct dd_runlog log;
     int64_t iteration;                       /* last one whose result was collected */
     int64_t queued;                          /* last one queued */
+    int64_t started;                         /* the one this process began after */
     int64_t saved;                           /* iteration of the last checkpoint; -1: none */
     int32_t *order;                          /* the epoch's permutation */
     int64_t order_epoch;
@@ -55,6 +57,8 @@ dd_status dd_input_mean(const struct dd_images *images, float *mean, float *std)
 dd_status dd_checkpoint_write_initial(struct dd_run *run);
 /** Writes DIR/<name> from the device's state; recalibrated: statistics as recalibrated, training's own beside them. */
 dd_status dd_checkpoint_write(struct dd_run *run, const char *name, bool recalibrated);
+/** Refuses a checkpoint that config.json does not describe, naming the difference; needs no data. */
+dd_status dd_checkpoint_check_names(const struct dd_run *run, const char *path, const struct dd_model *model);
 /** Reads DIR/last.safetensors into the plan and sets run->iteration. */
 dd_status dd_checkpoint_read(struct dd_run *run);
 
@@ -63,10 +67,20 @@ bool dd_evaluation_due(const struct dd_run *run, int64_t iteration);
 /** Evaluates (after recalibration if asked for), logs, keeps the best. DD_INTERRUPTED if stopped midway: nothing was logged then. */
 dd_status dd_evaluation_run(struct dd_run *run);
 
-/** Error (fraction) and mean loss of a source; checks *stop between chunks. */
+/* Who is told how far an evaluation is, and who may stop it. */
+struct dd_watch {
+    volatile int *stop;        /* may be NULL */
+    dd_train_callback callback; /* may be NULL */
+    void *user;
+    struct dd_train_progress progress; /* what holds throughout */
+    double start;              /* when it began */
+};
+
+/** Error (fraction) and mean loss of a source; looks at watch->stop and reports between chunks. */
 struct dd_evaluation { int64_t images; double error, error_top5, loss; };
 dd_status dd_evaluate_source(dd_plan *plan, enum dd_plan_source source, const struct dd_images *images, int batch,
-                             enum dd_plan_statistics statistics, volatile int *stop, int32_t *ranks, struct dd_evaluation *result);
+                             enum dd_plan_statistics statistics, const struct dd_watch *watch, int32_t *ranks,
+                             struct dd_evaluation *result);
 
 static inline bool dd_run_stopped(const struct dd_run *run) { return run->stop != NULL && *run->stop != 0; }
 static inline bool dd_run_recalibrates(const struct dd_run *run) { return run->config.bn_recalibrate > 0; }

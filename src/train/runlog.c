@@ -41,11 +41,12 @@ void dd_runlog_close(struct dd_runlog *log) {
 
 /* ---- reading back ---- */
 
-/** Takes one line into account; false if it is broken or beyond iteration. */
-static bool keep_line(struct dd_runlog *log, const char *line, int64_t iteration, const char *best_split) {
+/** Takes one line into account; false if it is broken or beyond iteration (an evaluation: beyond last_eval). */
+static bool keep_line(struct dd_runlog *log, const char *line, int64_t iteration, int64_t last_eval, const char *best_split) {
     json_t *root = json_loads(line, 0, NULL);
     const json_t *at = json_object_get(root, "iteration");
-    const bool keep = json_is_integer(at) && json_integer_value(at) <= iteration;
+    const int64_t most = json_object_get(root, "split") != NULL ? last_eval : iteration;
+    const bool keep = json_is_integer(at) && json_integer_value(at) <= most;
     if (keep) {
         const json_t *train_s = json_object_get(root, "train_s"), *error = json_object_get(root, "error");
         const char *split = json_string_value(json_object_get(root, "split"));
@@ -60,14 +61,18 @@ static bool keep_line(struct dd_runlog *log, const char *line, int64_t iteration
     return keep;
 }
 
-dd_status dd_runlog_cut(struct dd_runlog *log, int64_t iteration, const char *best_split) {
+dd_status dd_runlog_cut(struct dd_runlog *log, int64_t iteration, bool evaluated, const char *best_split) {
+    const int64_t last_eval = evaluated ? iteration : iteration - 1;
     char *line = NULL;
     size_t capacity = 0;
     ssize_t length;
     off_t end = 0;
+    log->train_s = 0;
+    log->best = INFINITY;
+    log->last_eval = -1;
     rewind(log->file);
     while ((length = getline(&line, &capacity, log->file)) > 0) {
-        if (line[length - 1] != '\n' || !keep_line(log, line, iteration, best_split))
+        if (line[length - 1] != '\n' || !keep_line(log, line, iteration, last_eval, best_split))
             break;
         end += length;
     }

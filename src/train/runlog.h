@@ -21,10 +21,10 @@ dd_status dd_runlog_open(const char *dir, struct dd_runlog *log);
 void dd_runlog_close(struct dd_runlog *log); /* also a zeroed one */
 
 /**
- * Cuts the log back to lines up to iteration (a broken last line goes too) and fills train_s, best (over evaluations of best_split)
- * and last_eval from what is kept.
+ * Cuts the log back to lines up to iteration (a broken last line goes too; without evaluated, evaluations of iteration itself go as
+ * well) and fills train_s, best (over evaluations of best_split) and last_eval from what is kept.
  */
-dd_status dd_runlog_cut(struct dd_runlog *log, int64_t iteration, const char *best_split);
+dd_status dd_runlog_cut(struct dd_runlog *log, int64_t iteration, bool evaluated, const char *best_split);
 
 struct dd_log_step {
     int64_t iteration, epoch;

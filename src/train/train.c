@@ -53,9 +53,10 @@ static dd_status queue_step(struct dd_run *run) {
 
 /* ---- results ---- */
 
+/** NaN after the first step of this process: drivers compile kernels in it. */
 static double seconds_left(const struct dd_run *run) {
     const double left = (double)(run->config.iterations - run->iteration);
-    return run->line_count > 0 ? left * run->line_s / (double)run->line_count : NAN;
+    return run->line_count > 0 && run->iteration > run->started + 1 ? left * run->line_s / (double)run->line_count : NAN;
 }
 
 static void report(const struct dd_run *run, const struct dd_step_result *step, bool logged) {
@@ -165,12 +166,13 @@ static dd_status stop(struct dd_run *run) {
 
 static dd_status loop(struct dd_run *run) {
     run->saved_at = dd_now();
+    run->started = run->iteration;
     clock_start(run);
     if (run->iteration > 0 && dd_evaluation_due(run, run->iteration) && run->log.last_eval != run->iteration)
         DD_TRY(pause_for_duties(run)); /* stopped between a save and the evaluation due there */
     while (run->queued < run->config.iterations) {
         if (dd_run_stopped(run))
-            return stop(run);
+            return DD_INTERRUPTED;
         DD_TRY(collect(run, false));
         DD_TRY(queue_step(run));
         DD_TRY(pause_for_duties(run));
@@ -183,8 +185,8 @@ dd_status dd_train(const struct dd_train_options *options, volatile int *stop_fl
     dd_status status = dd_run_prepare(&run);
     if (status == DD_OK && !run.finished && !options->dry_run) {
         status = loop(&run);
-        if (status == DD_INTERRUPTED && run.plan != NULL && run.saved != run.iteration)
-            status = stop(&run); /* stopped midway in an evaluation */
+        if (status == DD_INTERRUPTED)
+            status = stop(&run); /* perhaps midway in an evaluation, with nothing saved yet */
     }
     dd_run_finish(&run);
     return status;
