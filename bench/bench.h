@@ -8,22 +8,35 @@
 
 #include <depthdrop/status.h>
 
-/** Training steps on random images: times of forward, backward and update, by finishing the queue at their borders. */
-struct dd_bench_step_options {
-    const char *net, *shortcut, *gate, *gate_first; /* resnet56, identity, none, none */
-    const char *algorithm, *vector;                 /* auto */
-    const char *device, *cache_dir;                 /* NULL: as for training */
-    int batch;                                      /* 128 */
-    int64_t iterations;                             /* counted ones, 20 */
-    int image_size;                                 /* rows and columns, 32; 3 channels, 10 classes */
-    int warmup;                                     /* steps before, 3 */
-    int threads;                                    /* CPU devices; 0: the driver's choice */
-    uint64_t seed;                                  /* of images, weights and gates, 1 */
+/** What all benchmarks take; each ignores what it has no use for. */
+struct dd_bench_options {
+    const char *net;                /* resnet56 */
+    const char *shortcut;           /* identity; NULL: identity, in dd_bench_gates conv */
+    const char *gate, *gate_first;  /* none; gate: step alone */
+    const char *algorithm, *vector; /* auto */
+    const char *device, *cache_dir; /* NULL: as for training */
+    const char *ratios;             /* gates: "0,0.25,0.5,0.75" */
+    const char *exact;              /* gates: "6,12,18": units that are off in every iteration; NULL: none */
+    int batch;                      /* 128 */
+    int64_t iterations;             /* counted ones; 0: 20, in dd_bench_gates 500 */
+    int image_size;                 /* rows and columns, 32; 3 channels, 10 classes */
+    int warmup;                     /* iterations before, 3 */
+    int threads;                    /* CPU devices; 0: the driver's choice */
+    uint64_t seed;                  /* of images, weights and gates, 1 */
+    bool all;                       /* conv: every algorithm, not only the chosen ones */
     bool json;
 };
-void dd_bench_step_options_default(struct dd_bench_step_options *options);
+void dd_bench_options_default(struct dd_bench_options *options);
 
-/** Prints the figures to out. Progress goes to the log. */
-dd_status dd_bench_step(const struct dd_bench_step_options *options, FILE *out);
+/* Each prints its figures to out; progress goes to the log. */
+
+/** Training steps on random images: forward, backward and update by finishing the queue at their borders, and whole. */
+dd_status dd_bench_step(const struct dd_bench_options *options, FILE *out);
+
+/** Each convolution of the net by itself: time, and error against the reference. DD_ERROR_SELFTEST if one is wrong. */
+dd_status dd_bench_conv(const struct dd_bench_options *options, FILE *out);
+
+/** What depth dropout saves, by the paper's timing protocol. */
+dd_status dd_bench_gates(const struct dd_bench_options *options, FILE *out);
 
 #endif

@@ -3,9 +3,26 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/mem.h"
+
+dd_status dd_series_create(struct dd_series *series, int capacity) {
+    *series = (struct dd_series){.ms = dd_calloc((size_t)capacity, sizeof *series->ms), .capacity = capacity};
+    return series->ms != NULL ? DD_OK : dd_fail_memory("times", (size_t)capacity * sizeof *series->ms);
+}
+
+void dd_series_free(struct dd_series *series) {
+    free(series->ms);
+    *series = (struct dd_series){0};
+}
+
+void dd_series_add(struct dd_series *series, double ms) {
+    if (series->count < series->capacity)
+        series->ms[series->count++] = ms;
+}
+
 static int by_size(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
+    return (x > y) - (x < y);
 }
 
 struct dd_figures dd_series_figures(struct dd_series *series) {
@@ -19,6 +36,21 @@ struct dd_figures dd_series_figures(struct dd_series *series) {
     return (struct dd_figures){sum / n, (series->ms[(n - 1) / 2] + series->ms[n / 2]) / 2, series->ms[0]};
 }
 
+json_t *dd_number_json(double value) {
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
 json_t *dd_figures_json(const struct dd_figures *figures) {
-    return json_pack("{s:f, s:f, s:f}", "mean", figures->mean, "median", figures->median, "min", figures->min);
+    return json_pack("{s:o, s:o, s:o}", "mean", dd_number_json(figures->mean), "median",
+                     dd_number_json(figures->median), "min", dd_number_json(figures->min));
+}
+
+dd_status dd_print_json(json_t *root, FILE *out) {
+    char *text = root != NULL ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    json_decref(root);
+    if (text == NULL)
+        return dd_fail_memory("result", 1024);
+    fprintf(out, "%s\n", text);
+    free(text);
+    return DD_OK;
 }

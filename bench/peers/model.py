@@ -1,6 +1,6 @@
 """The networks that depthdrop trains, in PyTorch, built from a model file alone.
 
-Shared by replay.py and logits.py. Needs numpy and torch (Debian: python3-torch). The class below names its tensors as
+Shared by replay.py, logits.py and pytorch_step.py. Needs numpy and torch (Debian: python3-torch). The class below names its tensors as
 the model file does, so that loading is a loop over names.
 """
 import json
