@@ -30,7 +30,7 @@ _depthdrop() {
         before=${COMP_WORDS[COMP_CWORD - 2]}
     fi
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'devices train eval predict bench selftest info help --help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'devices train eval predict bench tune selftest info help --help --version' -- "$word")
         return
     fi
     case ${COMP_WORDS[1]} in
@@ -41,11 +41,12 @@ _depthdrop() {
         --threads --cache-dir' ;;
     eval) options='--model --data --batch --json --quiet --device --algorithm --vector --threads --cache-dir --no-cache' ;;
     predict) options='--model --json --batch --quiet --device --algorithm --vector --threads --cache-dir' ;;
-    bench) options='step --net --shortcut --gate --gate-first --batch --iterations --warmup --image-size --seed --json
-        --device --algorithm --vector --threads --cache-dir' ;;
+    bench) options='step conv gates --net --shortcut --gate --gate-first --ratios --exact --all --batch --iterations
+        --warmup --image-size --seed --json --device --algorithm --vector --threads --cache-dir' ;;
+    tune) options='--net --shortcut --image-size --channels --all --batch --json --device --vector --threads --cache-dir' ;;
     selftest) options='--device --vector --algorithm --quick --seed --json --threads --cache-dir' ;;
     info) options='--net --model --shortcut --gate --gate-first --image-size --channels --classes --batch --json' ;;
-    help) mapfile -t COMPREPLY < <(compgen -W 'devices train eval predict bench selftest info' -- "$word"); return ;;
+    help) mapfile -t COMPREPLY < <(compgen -W 'devices train eval predict bench tune selftest info' -- "$word"); return ;;
     *) return ;;
     esac
     _depthdrop_values "$before" "$word" && return

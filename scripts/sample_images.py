@@ -23,7 +23,8 @@ def write_png(path, width, height, channels, pixels):
     raw = b"".join(b"\0" + pixels[y * row:(y + 1) * row] for y in range(height))
     head = struct.pack(">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
     with open(path, "wb") as file:
-        file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b""))
+        file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(raw)))
+        file.write(chunk(b"IEND", b""))
 
 
 def read_idx(path, magic):

@@ -1,6 +1,8 @@
 /* depthdrop train: a new run or the continuation of one. What an option means is the library's: dd_train_options. */
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "progress.h"
@@ -128,6 +130,12 @@ static int check_combination(const struct args_command *command, const struct ar
     return 0;
 }
 
+/* Is there a run to resume? A signal may have come before the first file was written. */
+static bool holds_run(const char *folder) {
+    char path[PATH_MAX];
+    return snprintf(path, sizeof path, "%s/config.json", folder) < (int)sizeof path && access(path, F_OK) == 0;
+}
+
 /* The folder as a shell takes it: quoted unless it is plain. */
 static void print_resume_command(const char *folder) {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+,:@%";
@@ -161,7 +169,9 @@ static int run_train(const struct args_command *command, int argc, char **argv) 
     progress_stop();
     if (status == DD_INTERRUPTED) {
         cli_say("%s", dd_error_message());
-        print_resume_command(options.run.resume_dir ? options.run.resume_dir : options.run.run_dir);
+        const char *folder = options.run.resume_dir ? options.run.resume_dir : options.run.run_dir;
+        if (folder && holds_run(folder))
+            print_resume_command(folder);
         return DD_INTERRUPTED;
     }
     return status == DD_OK ? 0 : cli_failure(command, status);

@@ -1,6 +1,7 @@
 /* Messages on stderr, JSON and figures on stdout, and the signals that stop a run. */
 #include <errno.h>
 #include <math.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -67,26 +68,47 @@ void cli_log_to_stderr(bool quiet) {
 
 static volatile int stop_flag;
 
-static void on_signal(int number) {
-    static const char text[] = "\ndepthdrop: stopping after this step; once more to quit at once\n";
-    int kept = errno;
+static void quit(int number) {
     (void)number;
-    if (stop_flag)
-        _exit(DD_INTERRUPTED);
+    _exit(DD_INTERRUPTED);
+}
+
+/* Waits for the first signal; a second one finds this thread alone ready to take it, and quits whatever is going on. */
+static void *wait_for_signal(void *user) {
+    sigset_t *signals = user;
+    struct sigaction action = {.sa_handler = quit};
+    int number;
+    if (sigwait(signals, &number) != 0)
+        return NULL;
     stop_flag = 1;
-    ssize_t written = write(STDERR_FILENO, text + (isatty(STDERR_FILENO) ? 0 : 1),
-                            sizeof text - 1 - (isatty(STDERR_FILENO) ? 0 : 1));
-    (void)written; /* there is nobody to tell */
-    errno = kept;
+    sigemptyset(&action.sa_mask);
+    for (number = 1; number <= SIGTERM; number++)
+        if (sigismember(signals, number) == 1)
+            sigaction(number, &action, NULL);
+    pthread_sigmask(SIG_UNBLOCK, signals, NULL);
+    cli_say("stopping after this step; once more to quit at once");
+    for (;;)
+        pause();
 }
 
 volatile int *cli_catch_signals(void) {
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, old;
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    static sigset_t signals;
+    struct sigaction old;
+    pthread_t thread;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
     if (sigaction(SIGHUP, NULL, &old) == 0 && old.sa_handler != SIG_IGN) /* nohup keeps its promise */
-        sigaction(SIGHUP, &action, NULL);
+        sigaddset(&signals, SIGHUP);
+    /*
+     * Blocked here, and so in every thread and program that the driver starts: LLVM replaces signal handlers by its own,
+     * which delete the files of a compilation under way, and a linker would be stopped in the middle.
+     */
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    if (pthread_create(&thread, NULL, wait_for_signal, &signals) == 0)
+        pthread_detach(thread);
+    else
+        pthread_sigmask(SIG_UNBLOCK, &signals, NULL); /* the system's way then: a signal ends the program */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     return &stop_flag;

@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 enum { MAX_PARTS = 8 };
-static const double redraw_s = 0.1;
+static const double redraw_s = 0.1;    /* on a terminal */
+static const double plain_line_s = 10; /* elsewhere, between lines of an evaluation */
 
 static struct {
     pthread_mutex_t mutex;
@@ -23,6 +24,7 @@ static struct {
     bool active, terminal, colour;
     bool shown;     /* the cursor stands behind a drawn line */
     double drawn_s; /* when it was drawn */
+    double phase_s; /* when an evaluation began or last got a plain line */
 } state = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 /* The parts of a line, most important first in rank; the dearest are dropped last when a terminal is narrow. */
@@ -155,20 +157,37 @@ static void show_evaluation(const struct dd_train_progress *p) {
             p->eval_split ? p->eval_split : "test", 100 * p->eval_error, p->eval_loss, best);
 }
 
+/* An evaluation or a recalibration on its way. */
+static void show_phase(const struct dd_train_progress *p) {
+    char line[128], eta[32];
+    const double now = now_s();
+    if (p->done == 0)
+        state.phase_s = now;
+    if (state.terminal ? now - state.drawn_s < redraw_s : now - state.phase_s < plain_line_s)
+        return;
+    format_duration(p->eta_s, eta, sizeof eta);
+    snprintf(line, sizeof line, "%s%s%s  batch %" PRId64 "/%" PRId64 "  ETA %s",
+             strcmp(p->phase, "eval") == 0 ? "evaluating" : "recalibrating", p->eval_split ? " " : "",
+             p->eval_split ? p->eval_split : "", p->done, p->count, eta);
+    if (state.terminal) {
+        draw(line);
+        return;
+    }
+    fprintf(stderr, "%s\n", line);
+    state.phase_s = now;
+}
+
 static void show_step(const struct dd_train_progress *p) {
     char line[512];
     struct part parts[MAX_PARTS];
     bool training = !p->phase || strcmp(p->phase, "train") == 0;
-    if (state.terminal) {
+    if (!training) {
+        show_phase(p);
+    } else if (state.terminal) {
         /* a whole frame is due for the last step and for a change of phase, else ten a second */
         if (state.shown && now_s() - state.drawn_s < redraw_s && p->iteration < p->iterations)
             return;
-        if (training)
-            join_parts(parts, step_parts(p, parts), terminal_width(), line, sizeof line);
-        else
-            snprintf(line, sizeof line, "%s, %s %" PRId64 "/%" PRId64,
-                     strcmp(p->phase, "eval") == 0 ? "evaluating" : "recalibrating", state.unit, p->iteration,
-                     p->iterations);
+        join_parts(parts, step_parts(p, parts), terminal_width(), line, sizeof line);
         draw(line);
     } else if (p->logged) {
         join_parts(parts, step_parts(p, parts), (int)sizeof line, line, sizeof line);

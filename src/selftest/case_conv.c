@@ -193,13 +193,27 @@ static int make_workspace(struct conv_case *c, enum dd_conv_direction direction,
     return needs.slices;
 }
 
+/* Tolerance of sums of `length` products, as a multiple of the sum of their magnitudes. */
+static double relative_tolerance(const struct dd_conv_algorithm *algorithm, size_t length) {
+    const double factor = strcmp(algorithm->name, "winograd") == 0 ? TRANSFORM : 1;
+    return factor * DD_CHECK_EPSILON * (8 + sqrt((double)length) / 4);
+}
+
+double dd_case_conv_bound(const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv,
+                          enum dd_conv_direction direction) {
+    const size_t taps = (size_t)conv->kernel * conv->kernel;
+    const size_t length = direction == DD_CONV_FORWARD         ? taps * conv->in.c
+                          : direction == DD_CONV_BACKWARD_DATA ? taps * conv->out.c + 1
+                                                               : dd_shape_pixels(conv->out);
+    return relative_tolerance(algorithm, length);
+}
+
 /* Tolerance of sums of `length` products whose magnitudes add up to sizes. */
 static double tolerance_of(const struct conv_case *c, const double *sizes, size_t count, size_t length) {
-    const double factor = strcmp(c->algorithm->name, "winograd") == 0 ? TRANSFORM : 1;
     double most = 0;
     for (size_t i = 0; sizes && i < count; i++)
         most = fmax(most, sizes[i]);
-    return factor * DD_CHECK_EPSILON * most * (8 + sqrt((double)length) / 4);
+    return most * relative_tolerance(c->algorithm, length);
 }
 
 /* The buffer's floats on the host; NULL after a failure. */

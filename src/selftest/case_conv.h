@@ -16,6 +16,13 @@
 int dd_case_conv_variants(enum dd_conv_direction direction);
 
 /**
+ * The relative tolerance of a direction's main output (y, dx or dw): by how much, as a multiple of the largest sum of
+ * its products' magnitudes, it may differ from the reference.
+ */
+double dd_case_conv_bound(const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv,
+                          enum dd_conv_direction direction);
+
+/**
  * Runs the case. *error_over_tolerance: the largest error as a multiple of its tolerance, at most 1 passes; failure
  * (size bytes) then is empty, otherwise it says which output is wrong. A driver's failure is the status. The algorithm
  * must support conv.

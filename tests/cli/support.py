@@ -1,4 +1,4 @@
-"""What the command line tests share. Each test file runs as `python3 tests/cli/test_x.py PROGRAM [unittest options]`."""
+"""What the command line tests share. A test file runs as `python3 tests/cli/test_x.py PROGRAM [unittest options]`."""
 import hashlib
 import json
 import os
@@ -57,11 +57,13 @@ def write_png(path, width, height, channels, value):
 
     rows = b""
     for y in range(height):
-        row = [(3 * x + 5 * y + 40 * c) % 256 if value is None else value for x in range(width) for c in range(channels)]
+        row = [(3 * x + 5 * y + 40 * c) % 256 if value is None else value
+               for x in range(width) for c in range(channels)]
         rows += b"\0" + bytes(row)
     head = struct.pack(">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
     with open(path, "wb") as file:
-        file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+        file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)))
+        file.write(chunk(b"IEND", b""))
 
 
 class CliTest(unittest.TestCase):

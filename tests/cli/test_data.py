@@ -79,8 +79,8 @@ class BadData(CliTest):
 
     def test_batch_above_data(self):
         spec = self.write_idx(self.path("idx"))
-        self.run_error("train", "--data", spec, "--net", "resnet8", "--batch", "13", "--run", self.path("run"), expect=3,
-                       names=["13", "12"])
+        self.run_error("train", "--data", spec, "--net", "resnet8", "--batch", "13", "--run", self.path("run"),
+                       expect=3, names=["13", "12"])
 
     def write_folder(self, count=6, classes=("ant", "bee")):
         root = self.path("photos")

@@ -133,7 +133,8 @@ class DamagedModel(CliTest):
 
     def test_missing(self):
         for command in (["info"], ["eval", "--data", "shapes"]):
-            self.run_error(*command, "--model", self.path("nowhere.safetensors"), expect=3, names=["nowhere.safetensors"])
+            self.run_error(*command, "--model", self.path("nowhere.safetensors"), expect=3,
+                           names=["nowhere.safetensors"])
         self.run_error("info", "--model", self.folder, expect=3)
 
     def test_wrong_data(self):

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Run folders: one run each, one process at a time; stopped and killed runs end with an undisturbed run's bytes."""
+import json
 import os
 import signal
+import struct
 import time
 
 import support
@@ -21,6 +23,25 @@ def count_steps(folder):
     """Whole step lines; the last may be cut short."""
     with open(os.path.join(folder, "log.jsonl"), encoding="utf-8") as file:
         return sum(1 for line in file if line.endswith("}\n") and '"step"' in line)
+
+
+def undo_recalibration(path):
+    """The checkpoint as it was before the evaluation at its iteration: training's own statistics in their place."""
+    with open(path, "rb") as file:
+        data = file.read()
+    start = 8 + struct.unpack("<Q", data[:8])[0]
+    header, out, body = json.loads(data[8:start]), {}, b""
+    for name, entry in header.items():
+        if name == "__metadata__":
+            out[name] = entry
+        elif not name.startswith("optimizer.running."):
+            begin, end = header.get("optimizer.running." + name, entry)["data_offsets"]
+            out[name] = {**entry, "data_offsets": [len(body), len(body) + end - begin]}
+            body += data[start + begin:start + end]
+    text = json.dumps(out, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + body)
 
 
 class RunFolder(CliTest):
@@ -137,8 +158,61 @@ class Disturbed(CliTest):
         self.run_program("info", "--model", os.path.join(folder, "last.safetensors"))
         self.run_program("train", "--resume", folder, "--iterations", str(2 + count_steps(folder)))
 
+    def test_signal_while_kernels_are_built(self):
+        """A driver's compiler with signal handlers of its own (LLVM's) does not turn Ctrl-C into a failure to build."""
+        self.run_program("train", *support.SMALL_NET, "--iterations", "1", "--run", self.path("warm"))
+        for number, delay in ((signal.SIGINT, 0.5), (signal.SIGTERM, 1.5)):
+            folder = self.path(f"run{delay}")
+            process = self.start("train", *support.SMALL_NET, "--iterations", "100000", "--run", folder,
+                                 env=support.environment(POCL_CACHE_DIR=self.path(f"kernels{delay}")))
+            for line in process.stderr:
+                if "device:" in line:  # what follows is the building
+                    break
+            time.sleep(delay)
+            _, err = self.interrupt(process, number)
+            self.assertEqual(process.returncode, 130, err)
+            self.assertIn("interrupted", err)
+
+    def test_signal_before_the_first_step(self):
+        """Nothing is written, and no folder is offered for a resumption."""
+        folder = self.path("run")
+        process = self.start("train", *support.SMALL_NET, "--run", folder)
+        while "shapes:" not in process.stderr.readline():
+            self.assertIsNone(process.poll())
+        _, err = self.interrupt(process)
+        self.assertEqual(process.returncode, 130, err)
+        if not os.path.exists(folder):
+            self.assertIn("nothing was written", err)
+            self.assertNotIn("resume with", err)
+
+    def test_shorter_than_its_checkpoint(self):
+        folder = self.train("run", "--iterations", "2")
+        self.run_error("train", "--resume", folder, "--iterations", "1", expect=2, names=["iteration 2"])
+
+    def test_other_network(self):
+        """A checkpoint that config.json does not describe is refused by the name of what differs."""
+        folder = self.train("run", "--iterations", "2")
+        with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+            config = file.read()
+        for key, value, other, word in (("net", "resnet8", "resnet14", "network"),
+                                        ("shortcut", "identity", "projection", "shortcut"),
+                                        ("gate", "none", "uniform:0.5", "gate")):
+            with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as file:
+                file.write(config.replace(f'"{key}": "{value}"', f'"{key}": "{other}"'))
+            self.run_error("train", "--resume", folder, "--iterations", "4", expect=3, names=[word, value, other])
+
+    def test_kill_after_the_last_evaluation(self):
+        """Killed between the last evaluation's log line and the last checkpoint, a run ends as if undisturbed."""
+        folder = self.train("run", "--iterations", "4", "--bn-recalibrate", "2", net=GATED_NET)
+        names = ("last.safetensors", "best.safetensors")
+        before = [sha256(os.path.join(folder, name)) for name in names] + comparable_log(folder)
+        undo_recalibration(os.path.join(folder, "last.safetensors"))
+        self.assertNotEqual(sha256(os.path.join(folder, "last.safetensors")), before[0])
+        self.run_program("train", "--resume", folder)
+        self.assertEqual([sha256(os.path.join(folder, name)) for name in names] + comparable_log(folder), before)
+
     def test_kill_before_the_first_checkpoint(self):
-        """Killed as soon as the folder exists, a run either begins anew or goes on; its files are never half written."""
+        """Killed as soon as its folder exists, a run can go on; its files are never half written."""
         for delay in (0, 0.05, 0.2):
             folder = self.path(f"run{delay}")
             process = self.start("train", *support.SMALL_NET, "--iterations", "3", "--run", folder)

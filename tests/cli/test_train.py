@@ -131,7 +131,8 @@ class Train(CliTest):
             self.assertRegex(err, rf"(?m)^iteration {iteration}/4 .*loss [0-9.]+.*ETA ")
         self.assertRegex(err, r"(?m)^iteration 4: test error [0-9.]+ % \(loss [0-9.]+\), best$")
         self.assertNotIn("\033", err)
-        out, err = self.run_program("train", *support.SMALL_NET, "--iterations", "2", "--quiet", "--run", self.path("b"))
+        out, err = self.run_program("train", *support.SMALL_NET, "--iterations", "2", "--quiet", "--run",
+                                    self.path("b"))
         self.assertEqual((out, err), ("", ""))
 
     def test_val_split(self):
@@ -145,8 +146,9 @@ class Train(CliTest):
                             "none", "--log-every", "1")
         with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
             config = json.load(file)
-        for key, value in {"data": "shapes", "net": "resnet8", "batch": 16, "iterations": 3, "lr": 0.05, "momentum": 0.5,
-                           "weight_decay": 0.001, "lr_drops": "none", "lr_warmup": 2, "augment": "none"}.items():
+        for key, value in {"data": "shapes", "net": "resnet8", "batch": 16, "iterations": 3, "lr": 0.05,
+                           "momentum": 0.5, "weight_decay": 0.001, "lr_drops": "none", "lr_warmup": 2,
+                           "augment": "none"}.items():
             self.assertEqual(config[key], value, key)
         self.assertEqual(config["seed"] % 2 ** 64, 2 ** 64 - 1)
         self.assertEqual([event["lr"] for event in read_log(folder) if event["event"] == "step"], [0.025, 0.05, 0.05])

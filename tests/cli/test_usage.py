@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Help texts, usage errors and exit codes: what needs neither data nor a device."""
+import json
+import os
+
 import support
 from support import CliTest, environment
 
-COMMANDS = ["devices", "train", "eval", "predict", "bench", "selftest", "info"]
+COMMANDS = ["devices", "train", "eval", "predict", "bench", "tune", "selftest", "info"]
 NO_DRIVERS = {"OCL_ICD_VENDORS": "/nonexistent"}
 
 
@@ -13,7 +16,7 @@ class Help(CliTest):
         self.assertEqual(err, "")
         for command in COMMANDS:
             self.assertIn(f"\n  {command} ", out)
-        for absent in ("tune", "report", "export", "pack"):
+        for absent in ("report", "export", "pack"):
             self.assertNotIn(f"\n  {absent} ", out)
         self.assertEqual(self.run_program("help")[0], out)
 
@@ -64,11 +67,11 @@ class UsageErrors(CliTest):
         self.usage("train", "--iter", "4", names=["did you mean --iterations?"])
         self.usage("devices", "--jsno", names=["did you mean --json?"])
         self.usage("train", "-x", names=["-x"])
-        for command in ("devices", "train", "eval", "predict", "bench", "selftest", "info"):
+        for command in ("devices", "train", "eval", "predict", "bench", "tune", "selftest", "info"):
             self.usage(command, "--no-such-option", names=["--no-such-option", f"see depthdrop {command} --help"])
 
     def test_unexpected_arguments(self):
-        for command in ("devices", "train", "eval", "selftest", "info"):
+        for command in ("devices", "train", "eval", "tune", "selftest", "info"):
             self.usage(command, "stray", names=["stray"])
         self.usage("bench", names=["step"])
         self.usage("bench", "stpe", names=["stpe", "step"])
@@ -133,14 +136,13 @@ class UsageErrors(CliTest):
         self.usage("info", "--net", "resnet8", "--image-size", "32x", names=["32x"])
         self.usage("info", "--net", "resnet8", "--channels", "2")
         self.usage("info", "--net", "resnet8", "--gate", "exact:1", names=["exact"])
-        self.assertEqual(list(__import__("os").listdir(self.folder)), [], "a usage error has left files behind")
+        self.assertEqual(os.listdir(self.folder), [], "a usage error has left files behind")
 
 
 class Info(CliTest):
     """`info --net` needs no device."""
 
     def info(self, *arguments):
-        import json
         return json.loads(self.run_program("info", *arguments, "--json", env=environment(**NO_DRIVERS))[0])
 
     def test_resnet18(self):
@@ -169,8 +171,8 @@ class Info(CliTest):
 
     def test_gate_first(self):
         for first, gated in (("none", 24), ("stage1", 25), ("all", 27)):
-            self.assertEqual(self.info("--net", "resnet56", "--gate", "uniform:0.5", "--gate-first", first)["gated_units"],
-                             gated)
+            figures = self.info("--net", "resnet56", "--gate", "uniform:0.5", "--gate-first", first)
+            self.assertEqual(figures["gated_units"], gated)
 
     def test_table(self):
         out, err = self.run_program("info", "--net", "resnet20", "--shortcut", "conv", "--image-size", "28x32",

@@ -106,6 +106,9 @@ static void test_names_file(void **state) {
     open_folder("cifar10", "named", false, true, DD_ERROR_DATA, WORDS("batches.meta.txt", "names 3 classes"));
     scratch_write(path, "ape\nbee\ncow\ndog\nelk\nfox\ngnu\nhen\nibis\njay\nkea\n", 46);
     open_folder("cifar10", "named", false, true, DD_ERROR_DATA, WORDS("names 11 classes"));
+    static const char latin[] = "ape\nbee\ncow\ndog\nelk\nfox\ngnu\nhen\nibis\n\xe9lan\n";
+    scratch_write(path, latin, sizeof latin - 1);
+    open_folder("cifar10", "named", false, true, DD_ERROR_DATA, WORDS("class 9", "UTF-8"));
 }
 
 static void test_hundred(void **state) {

@@ -3,7 +3,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -92,6 +94,20 @@ static void test_large_network(void **state) {
     other = options;
     other.batch = 4096; /* the stem's output alone is 12.8 GiB */
     assert_int_equal(dd_plan_bytes(net, &info, &other, &choice, &large), DD_ERROR_MEMORY);
+    assert_int_equal(dd_plan_check_size(net, &info, &other, &choice, &large), DD_ERROR_MEMORY);
+    int needed, fits;
+    const char *advice = strstr(dd_error_message(), "the largest batch that would fit is ");
+    assert_int_equal(sscanf(dd_error_message(), "resnet50 at batch 4096 needs %d MiB", &needed), 1);
+    assert_true(needed > 100000);
+    assert_non_null(advice);
+    assert_int_equal(sscanf(advice, "the largest batch that would fit is %d", &fits), 1);
+    other.batch = fits;
+    assert_int_equal(dd_plan_check_size(net, &info, &other, &choice, &large), DD_OK);
+    other.batch = fits + 1;
+    assert_int_equal(dd_plan_check_size(net, &info, &other, &choice, &large), DD_ERROR_MEMORY);
+    free(choice.algorithm);
+    other.batch = 4096;
+    assert_int_equal(dd_plan_choose(net, &info, &other, &choice), DD_OK); /* what to run does not depend on its fitting */
     free(choice.algorithm);
     dd_net_destroy(&net);
 }

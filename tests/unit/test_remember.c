@@ -66,7 +66,7 @@ static void assert_remembered(bool expected, const char *options, const char *wh
 
 static void test_binaries_on_disk(void **state) {
     (void)state;
-    const char *options = "-cl-std=CL1.2 -DEXTRA=5";
+    const char *options = "-cl-std=CL1.2 -w -DEXTRA=5";
     long live = dd_rt_live_objects();
     char *own = dd_path_join(folder, "binaries"), *programs = dd_cache_folder(own, "programs"), **names;
     char *cache_dir = device->cache_dir;
@@ -77,7 +77,7 @@ static void test_binaries_on_disk(void **state) {
     ok(dd_program_build(device, "test/add.cl", "-DEXTRA=5", &program));
     dd_binary_store(device, &dd_kernel_sources[0], options, program);
     assert_remembered(true, options, "stored");
-    assert_remembered(false, "-cl-std=CL1.2 -DEXTRA=6", "other options");
+    assert_remembered(false, "-cl-std=CL1.2 -w -DEXTRA=6", "other options");
     ok(dd_folder_names(programs, &names, &count));
     assert_int_equal(count, 1);
     char *path = dd_path_join(programs, names[0]);
@@ -128,8 +128,8 @@ static void test_cache_switch(void **state) {
     ok(dd_program_build(device, "test/add.cl", "-DEXTRA=20", &first)); /* goes to the disk */
     ok(dd_program_build(device, "test/add.cl", "-DEXTRA=20", &second));
     assert_ptr_equal(first, second);
-    assert_remembered(false, "-cl-std=CL1.2 -DEXTRA=21", "not built");
-    cl_program found = dd_binary_load(device, &dd_kernel_sources[0], "-cl-std=CL1.2 -DEXTRA=20");
+    assert_remembered(false, "-cl-std=CL1.2 -w -DEXTRA=21", "not built");
+    cl_program found = dd_binary_load(device, &dd_kernel_sources[0], "-cl-std=CL1.2 -w -DEXTRA=20");
     assert_non_null(found);
     dd_program_release(&found);
     setenv("DEPTHDROP_NO_CACHE", "1", 1);

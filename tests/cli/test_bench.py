@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""Benchmarks: their outputs have the documented keys and figures that fit together; speed itself is not tested."""
+import json
+import os
+import re
+
+import support
+from support import CliTest, environment
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TINY = ["--batch", "4", "--iterations", "2", "--warmup", "1", "--image-size", "8", "--algorithm", "direct"]
+FIGURES = ["mean", "median", "min"]
+
+
+class Bench(CliTest):
+    def bench(self, name, *arguments):
+        out, _ = self.run_program("bench", name, *TINY, *arguments, "--json")
+        self.assertEqual(out.count("\n"), 1, out)
+        return json.loads(out)
+
+    def check_figures(self, figures):
+        self.assertEqual(list(figures), FIGURES)
+        self.assertGreater(figures["min"], 0)
+        self.assertLessEqual(figures["min"], figures["median"])
+        self.assertLessEqual(figures["min"], figures["mean"])
+
+    def check_documented(self, section, *objects):
+        """Every key stands in the section of docs/formats.md."""
+        with open(os.path.join(ROOT, "docs/formats.md"), encoding="utf-8") as file:
+            text = file.read().split(f"## `depthdrop bench {section} --json`\n")[1].split("\n## ")[0]
+        words = set(re.findall(r'[a-z_]+', text))
+        for keys in objects:
+            self.assertEqual(set(keys) - words, set(), section)
+
+    def test_step(self):
+        result = self.bench("step", "--net", "resnet8")
+        keys = ["device", "net", "shortcut", "gate", "batch", "iterations", "forward_ms", "backward_ms", "update_ms",
+                "total_ms", "images_per_s", "units_run_mean", "device_bytes"]
+        self.assertEqual(list(result)[:len(keys)], keys)
+        for phase in ("forward_ms", "backward_ms", "update_ms", "total_ms", "step_ms", "enqueue_ms"):
+            self.check_figures(result[phase])
+        phases = sum(result[phase]["mean"] for phase in ("forward_ms", "backward_ms", "update_ms"))
+        self.assertAlmostEqual(result["total_ms"]["mean"], phases, delta=1e-5 * phases)
+        self.assertLess(result["enqueue_ms"]["mean"], result["step_ms"]["mean"])
+        self.assertEqual((result["net"], result["shortcut"], result["gate"], result["batch"], result["iterations"]),
+                         ("resnet8", "identity", "none", 4, 2))
+        self.assertEqual(result["units_run_mean"], 3)
+        self.assertGreater(result["launches_mean"], result["launches_forward_mean"] + result["launches_backward_mean"])
+        for peak in ("fma_gflops", "bandwidth_gbs", "device_bytes", "resident_bytes", "step_gflops"):
+            self.assertGreater(result[peak], 0)
+        self.check_documented("step", result)
+
+    def test_step_gates(self):
+        """Units that are off launch less."""
+        on = self.bench("step", "--net", "resnet14", "--shortcut", "conv")
+        off = self.bench("step", "--net", "resnet14", "--shortcut", "conv", "--gate", "exact:3")
+        self.assertEqual((on["units_run_mean"], off["units_run_mean"]), (6, 3))
+        self.assertLess(off["launches_forward_mean"], on["launches_forward_mean"])
+        self.assertLess(off["launches_backward_mean"], on["launches_backward_mean"])
+
+    def test_conv(self):
+        result = self.bench("conv", "--net", "resnet8", "--shortcut", "conv")
+        self.assertEqual(list(result), ["device", "net", "shortcut", "batch", "vector", "iterations", "fma_gflops",
+                                        "bandwidth_gbs", "forward_ms", "backward_ms", "rows"])
+        rows = result["rows"]
+        for row in rows:
+            self.check_figures(row["ms"])
+            self.assertTrue(row["chosen"])
+            self.assertTrue(row["passed"], row)
+            self.assertLessEqual(row["error"], row["bound"])
+            self.assertLessEqual(row["worst_error"], 1)
+            self.assertGreater(row["gflops"], 0)
+            self.assertGreater(row["launches"], 0)
+        forward = [row for row in rows if row["direction"] == "forward"]
+        self.assertEqual(sum(row["count"] for row in forward), 1 + 3 * 2 + 3)  # stem, primary paths, shortcuts
+        self.assertAlmostEqual(result["forward_ms"], sum(row["count"] * row["ms"]["median"] for row in forward),
+                               delta=1e-5 * result["forward_ms"])
+        self.assertEqual({row["form"] for row in rows}, {"stem", "first", "inner", "shortcut+relu"})
+        self.assertNotIn("backward data", [row["direction"] for row in rows if row["form"] == "stem"])
+        self.check_documented("conv", result, rows[0])
+
+    def test_conv_all(self):
+        """--all adds algorithms; each convolution and direction still has one that is chosen."""
+        rows = self.bench("conv", "--net", "resnet8", "--all")["rows"]
+        self.assertIn("gemm", {row["algorithm"] for row in rows})
+        for name, form in {(row["convolution"], row["form"]) for row in rows}:
+            chosen = [row for row in rows if (row["convolution"], row["form"]) == (name, form) and row["chosen"]]
+            self.assertEqual(len([row for row in chosen if row["direction"] == "forward"]), 1, name)
+            self.assertGreaterEqual(len([row for row in chosen if row["direction"] != "forward"]), 1, name)
+        self.assertTrue(all(row["passed"] for row in rows))
+
+    def test_gates(self):
+        result = self.bench("gates", "--net", "resnet14", "--ratios", "0,0.5", "--exact", "1,2")
+        self.assertEqual((result["units"], result["gated_units"], result["shortcut"]), (6, 3, "conv"))
+        rows = result["rows"]
+        self.assertEqual([(row["shortcut"], row["gate"]) for row in rows],
+                         [("identity", "none"), ("conv", "uniform:0.5"), ("conv", "exact:1"), ("conv", "exact:2"),
+                          ("conv", "none"), ("conv", "exact:3")])
+        self.assertEqual([row["units_run_mean"] for row in rows[2:]], [5, 4, 6, 3])
+        baseline = rows[0]["total_ms"]["mean"]
+        for row in rows:
+            for phase in ("forward_ms", "backward_ms", "update_ms", "total_ms"):
+                self.check_figures(row[phase])
+            self.assertAlmostEqual(row["saving"], 1 - row["total_ms"]["mean"] / baseline, delta=1e-5)
+            self.assertIsNone(row["paper_measured"])  # of ResNet-56 alone
+        self.assertIsNone(rows[0]["theory"])
+        self.assertAlmostEqual(rows[3]["theory"], (2 - 6 / 18) / 6, delta=1e-6)
+        primary = (rows[4]["total_ms"]["mean"] - rows[5]["total_ms"]["mean"]) / 3
+        self.assertAlmostEqual(result["primary_unit_ms"], primary, delta=1e-5 * baseline)
+        self.assertGreater(result["primary_launches_forward"], 0)
+        self.assertGreater(result["primary_launches_backward"], 0)
+        self.check_documented("gates", result, rows[0])
+
+    def test_nothing_gated(self):
+        result = self.bench("gates", "--net", "resnet8", "--ratios", "0")
+        self.assertEqual(result["gated_units"], 0)
+        self.assertIsNone(result["shortcut_ratio"])
+
+    def test_tables(self):
+        """What people read: one line each is enough."""
+        out, _ = self.run_program("bench", "step", *TINY, "--net", "resnet8")
+        self.assertRegex(out, r"(?m)^step +[\d.]+ +[\d.]+ +[\d.]+$")
+        out, _ = self.run_program("bench", "conv", *TINY, "--net", "resnet8")
+        self.assertRegex(out, r"\n3x8x8>16 3x3/1 +stem +1  forward ")
+        out, _ = self.run_program("bench", "gates", *TINY, "--net", "resnet14", "--ratios", "0")
+        self.assertRegex(out, r"(?m)^identity +none +0.000 ")
+        self.assertIn("ratio", out)
+
+
+class Usage(CliTest):
+    def usage(self, *arguments, names):
+        self.run_error("bench", *arguments, expect=2, names=names, env=environment(OCL_ICD_VENDORS="/nonexistent"))
+
+    def test_options(self):
+        self.usage("step", "--all", names=["--all", "step"])
+        self.usage("step", "--ratios", "0", names=["--ratios", "step"])
+        self.usage("conv", "--gate", "exact:1", names=["--gate", "conv"])
+        self.usage("gates", "--gate", "exact:1", names=["--gate", "gates"])
+        self.usage("step", "--gate", "exact:1", "--net", "resnet8", names=["exact"])
+        self.usage("gats", names=["gats", "gates"])
+
+    def test_lists(self):
+        for ratios in ("x", "0.5,", ",0.5", "1.5", "0.5;0.6", "-1", "1e-1", "0,0..5"):
+            self.usage("gates", "--net", "resnet14", "--ratios", ratios, names=["ratio"])
+        for exact in ("x", "1.5", "4", "1,", "-1"):
+            self.usage("gates", "--net", "resnet14", "--exact", exact, names=["exact"])
+        self.usage("gates", "--net", "resnet14", "--ratios", ",".join(["0.5"] * 40), names=["--ratios", "at most"])
+
+
+if __name__ == "__main__":
+    support.main()
