@@ -38,6 +38,8 @@ struct dd_join_case {
     bool relu;                        /* forward, AFFINE */
     int x_channels, x_h, x_w, stride; /* SUBSAMPLE */
     bool raw, in_place;               /* backward: mask from a raw output; g is go itself */
+    bool main_sums;                   /* backward: reductions for the primary path's last batch norm ... */
+    int side_sums;                    /* ... and for the shortcut's: 0 none, 1 wanted, 2 with its own ReLU */
 };
 dd_status dd_case_join_forward(dd_device *device, const struct dd_join_case *join, uint64_t seed,
                                struct dd_case_result *result);

@@ -1,4 +1,8 @@
 /* Cases of the residual join: forward, mask of the backward, adjoint of the subsampling shortcut. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "ops/batchnorm.h"
 #include "selftest/check.h"
 
 /* o is a sum of two products and two shifts of magnitude up to 3 */
@@ -74,6 +78,64 @@ done:
     return dd_check_end(&check);
 }
 
+/* One batch norm's reductions in the backward of a join. */
+struct sums_case {
+    double *z, *mean, *scale, *shift;
+    struct dd_join_sums sums;
+};
+
+static void draw_sums(struct dd_check *check, struct dd_shape out, bool relu, struct sums_case *c) {
+    const size_t channels = (size_t)out.c, count = dd_shape_pixels(out) * channels;
+    const int padded = dd_shape_padded_c(out), slices = dd_bn_slices(&check->device->info, out);
+    c->z = dd_check_eighths(check, count);
+    c->mean = dd_check_eighths(check, channels);
+    c->scale = dd_check_eighths(check, channels);
+    c->shift = dd_check_eighths(check, channels);
+    c->sums = (struct dd_join_sums){.z = dd_check_tensor(check, out, c->z),
+                                    .mean = dd_check_vector(check, c->mean, out.c, padded),
+                                    .partials = {dd_check_vector(check, NULL, 0, slices * 2 * padded), slices}};
+    if (relu)
+        c->sums.relu = (struct dd_affine){dd_check_vector(check, c->scale, out.c, padded),
+                                          dd_check_vector(check, c->shift, out.c, padded), true};
+}
+
+/* sum g' and sum g' * (z - mean) of channel k from the reference's g [N][C][H][W]. */
+static void refer_sums(struct dd_shape out, const struct sums_case *c, const double *g, int k, double want[2]) {
+    const size_t plane = (size_t)out.h * out.w;
+    want[0] = want[1] = 0;
+    for (int n = 0; n < out.n; ++n) {
+        for (size_t p = 0; p < plane; ++p) {
+            const size_t at = ((size_t)n * out.c + k) * plane + p;
+            if (c->sums.relu.scale != NULL && !(c->scale[k] * c->z[at] + c->shift[k] > 0))
+                continue;
+            want[0] += g[at];
+            want[1] += g[at] * (c->z[at] - c->mean[k]);
+        }
+    }
+}
+
+/* The partial sums on the device, added up over the slices, against the reference's. */
+static void compare_sums(struct dd_check *check, const char *what, struct dd_shape out, const struct sums_case *c,
+                         const double *g) {
+    const int slices = c->sums.partials.slices;
+    const size_t padded = (size_t)dd_shape_padded_c(out), bytes = (size_t)slices * 2 * padded * sizeof(float);
+    const double tolerance_of_sum = DD_CHECK_EPSILON * (8 + 2 * (double)dd_shape_pixels(out)); /* terms of magnitude 1 */
+    float *partial = malloc(bytes);
+    if (check->status == DD_OK)
+        check->status = partial == NULL ? dd_fail(DD_ERROR_MEMORY, "out of host memory (partial sums, %zu bytes)", bytes)
+                                        : dd_buffer_read(check->device, c->sums.partials.sums, 0, bytes, partial);
+    for (int k = 0; check->status == DD_OK && k < out.c; ++k) {
+        double want[2], got[2] = {0, 0};
+        refer_sums(out, c, g, k, want);
+        for (int slice = 0; slice < slices; ++slice)
+            for (size_t i = 0; i < 2; ++i)
+                got[i] += partial[((size_t)slice * 2 + i) * padded + (size_t)k];
+        dd_check_record(check->result, what, fabs(got[0] - want[0]) / tolerance_of_sum);
+        dd_check_record(check->result, what, fabs(got[1] - want[1]) / (4 * tolerance_of_sum)); /* |z - mean| <= 4 */
+    }
+    free(partial);
+}
+
 dd_status dd_case_join_backward(dd_device *device, const struct dd_join_case *c, uint64_t seed,
                                 struct dd_case_result *result) {
     struct dd_check check;
@@ -94,6 +156,13 @@ dd_status dd_case_join_backward(dd_device *device, const struct dd_join_case *c,
     } else {
         join.o = dd_check_tensor(&check, out, test);
     }
+    struct sums_case main_sums = {0}, side_sums = {0};
+    if (c->main_sums)
+        draw_sums(&check, out, false, &main_sums);
+    if (c->side_sums > 0)
+        draw_sums(&check, out, c->side_sums == 2, &side_sums);
+    join.main = main_sums.sums;
+    join.side = side_sums.sums;
     if (check.status != DD_OK)
         goto done;
 
@@ -102,6 +171,10 @@ dd_status dd_case_join_backward(dd_device *device, const struct dd_join_case *c,
     dd_ref_join_backward(count, go, test, want);
     dd_check_run(&check, dd_join_backward(device, &join, &check.list));
     dd_check_compare_tensor(&check, "g", out, join.g, want, 0);
+    if (c->main_sums)
+        compare_sums(&check, "sums of the primary path", out, &main_sums, want);
+    if (c->side_sums > 0)
+        compare_sums(&check, "sums of the shortcut", out, &side_sums, want);
 done:
     return dd_check_end(&check);
 }

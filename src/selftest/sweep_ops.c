@@ -98,6 +98,8 @@ static void join_backward(struct dd_sweep *sweep) {
     for (int i = 0; dd_sweep_shape(sweep, &i, &join.out);) {
         join.raw = i % 2;
         join.in_place = i / 2 % 2;
+        join.main_sums = i % 3 != 0;
+        join.side_sums = i / 3 % 3;
         dd_sweep_take(sweep, dd_case_join_backward(sweep->device, &join, sweep->seed, &sweep->result),
                       SHAPE_FORMAT "%s%s", SHAPE_VALUES(join.out), join.raw ? " raw mask" : "",
                       join.in_place ? " in place" : "");
