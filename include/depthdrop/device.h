@@ -14,6 +14,7 @@ extern "C" {
 /** An OpenCL device bound to a context and an in-order queue. One thread at a time may use it. */
 typedef struct dd_device dd_device;
 
+/** DD_DEVICE_OTHER: accelerators, and CPUs whose driver runs kernels as a GPU does; they get a GPU's kernels. */
 typedef enum dd_device_type { DD_DEVICE_CPU, DD_DEVICE_GPU, DD_DEVICE_OTHER } dd_device_type;
 
 /** Remembered verdict of the self-test for this device, driver and version of depthdrop. */

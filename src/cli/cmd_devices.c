@@ -1,5 +1,6 @@
 /* depthdrop devices: every platform and device, the default and why, the state of the self-test. */
 #include <stdio.h>
+#include <string.h>
 
 #include "cli.h"
 
@@ -70,6 +71,24 @@ static void print_device(const struct dd_device_info *d) {
         printf("       default: %s\n", d->default_reason);
 }
 
+/* Whether a faster driver for this processor is to be had: an x86 CPU that PoCL alone serves. */
+static bool has_only_pocl(const struct dd_device_info *list, int count) {
+    int found = 0;
+#if defined(__x86_64__) && defined(__linux__)
+    for (int i = 0; i < count; i++) {
+        if (list[i].emulator)
+            continue;
+        if (strcmp(list[i].platform_name, "Portable Computing Language") != 0)
+            return false;
+        found++;
+    }
+#else
+    (void)list;
+    (void)count;
+#endif
+    return found > 0;
+}
+
 static int print_table(const struct dd_device_info *list, int count) {
     bool chosen = false;
     for (int i = 0; i < count; i++) {
@@ -80,6 +99,9 @@ static int print_table(const struct dd_device_info *list, int count) {
     }
     puts(chosen ? "\n* the default; --device or DEPTHDROP_DEVICE choose another (number, cpu, gpu, P:D, part of a name)"
                 : "\nno device is usable by default; --device chooses one");
+    if (has_only_pocl(list, count))
+        puts("Intel's free OpenCL driver for CPUs, also AMD's, usually trains faster than PoCL: see"
+             " docs/intel-cpu-runtime.md");
     return 0;
 }
 

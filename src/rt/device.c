@@ -70,6 +70,14 @@ static bool is_emulator(const struct dd_device_info *info) {
     return false;
 }
 
+/**
+ * A CPU that runs kernels as a GPU does, a lane for each work-item: Mesa's llvmpipe. It silently ends the loops of a
+ * work-item after 65535 iterations in all, so it must not get the long work-items of a CPU.
+ */
+static bool acts_like_gpu(const struct dd_device_info *info) {
+    return contains(info->name, "llvmpipe");
+}
+
 /** Fills usable and unusable_reason. */
 static void judge(cl_device_id id, struct dd_device_info *info) {
     int major = 0, minor = 0;
@@ -109,6 +117,8 @@ static void describe(struct dd_entry *entry, const char *cache_dir) {
     info->type = type & CL_DEVICE_TYPE_GPU   ? DD_DEVICE_GPU
                  : type & CL_DEVICE_TYPE_CPU ? DD_DEVICE_CPU
                                              : DD_DEVICE_OTHER;
+    if (acts_like_gpu(info))
+        info->type = DD_DEVICE_OTHER;
     info->compute_units = (uint32_t)device_number(id, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof(cl_uint));
     info->clock_mhz = (uint32_t)device_number(id, CL_DEVICE_MAX_CLOCK_FREQUENCY, sizeof(cl_uint));
     info->global_bytes = device_number(id, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof(cl_ulong));
