@@ -1,10 +1,10 @@
 /*
- * 1x1 convolution with stride 1 on CPUs, backward data and weights in one pass over memory: x, g and z are read once, dx is
- * written once. A work-item takes one slice of the pixels in chunks; weight gradients of a slice stay in private memory and are
- * added up afterwards (direct_reduce of direct_weight.cl).
+ * 1x1 convolution with stride 1 on CPUs, backward data and weights in one pass over memory: x, g and z are read once,
+ * dx is written once. A work-item takes one slice of the pixels in chunks; weight gradients of a slice stay in private
+ * memory and are added up afterwards (direct_reduce of direct_weight.cl).
  *
- * Build options beside V: SOURCES, TARGETS, channel blocks of x and of dz; PIXELS of a chunk, a multiple of BLOCK; BLOCK, pixels
- * of a register block; BLOCK_VALUES, channels of x of a register block of weight gradients (dividing V).
+ * Build options beside V: SOURCES, TARGETS, channel blocks of x and of dz; PIXELS of a chunk, a multiple of BLOCK;
+ * BLOCK, pixels of a register block; BLOCK_VALUES, channels of x of a register block of weight gradients (dividing V).
  */
 #include "common.clh"
 
@@ -34,8 +34,8 @@ INLINE void transpose(float *wt, __global const float *restrict w)
 }
 
 /*
- * to [count] = (or +=) dx of one block of pixels and one source block; dz [TARGETS][PIXELS] from its first pixel on. The
- * accumulators are only indexed by constants, so that they stay in registers.
+ * to [count] = (or +=) dx of one block of pixels and one source block; dz [TARGETS][PIXELS] from its first pixel on.
+ * The accumulators are only indexed by constants, so that they stay in registers.
  */
 INLINE void multiply(__global vfloat *to, int count, int accumulate, const vfloat *wt, const vfloat *dz)
 {

@@ -1,9 +1,9 @@
 /*
- * 1x1 convolution with stride 1 on CPUs, forward, with the statistics of its output: x is read once, y written once. A work-item takes
- * one slice of the pixels in chunks, which are also the slices of the statistics.
+ * 1x1 convolution with stride 1 on CPUs, forward, with the statistics of its output: x is read once, y written once. A
+ * work-item takes one slice of the pixels in chunks, which are also the slices of the statistics.
  *
- * Build options beside V: SOURCES, TARGETS, channel blocks of x and y; PIXELS of a chunk, a multiple of BLOCK; BLOCK, pixels of a
- * register block.
+ * Build options beside V: SOURCES, TARGETS, channel blocks of x and y; PIXELS of a chunk, a multiple of BLOCK; BLOCK,
+ * pixels of a register block.
  */
 #include "common.clh"
 
@@ -27,8 +27,9 @@ struct moments {
 };
 
 /*
- * to [count] = y of one block of pixels and one target block, counted into moments; first: around is not known yet. x [SOURCES][PIXELS]
- * from the block's first pixel on, w [SOURCES][V source][V target]. Accumulators are only indexed by constants.
+ * to [count] = y of one block of pixels and one target block, counted into moments; first: around is not known yet. x
+ * [SOURCES][PIXELS] from the block's first pixel on, w [SOURCES][V source][V target]. Accumulators are only indexed by
+ * constants.
  */
 INLINE void multiply(__global vfloat *to, int count, __global const vfloat *w, const vfloat *x, int first,
                      struct moments *moments)

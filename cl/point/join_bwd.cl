@@ -1,13 +1,13 @@
 /*
- * The backward side of a unit's join with the reductions that the batch norms before it need, in one pass: the gradient behind the
- * ReLU, g = go * [test > 0], and for the primary path's last batch norm (MAIN) and the shortcut's (SIDE) the partial sums of
- * g' and g' * (z - mean), g' = g, or g masked by the shortcut's own ReLU (SIDE 2).
+ * The backward side of a unit's join with the reductions that the batch norms before it need, in one pass: the
+ * gradient behind the ReLU, g = go * [test > 0], and for the primary path's last batch norm (MAIN) and the shortcut's
+ * (SIDE) the partial sums of g' and g' * (z - mean), g' = g, or g masked by the shortcut's own ReLU (SIDE 2).
  *
  * One work-group of GROUP work-items per (block, slice), like norm/bn_bwd.cl; tensors are [C/V][pixels][V].
  *
- * Build options: V as in common.clh; GROUP, work-items of a group (1 on CPUs); MASK_RAW 1: test is an affine function of a raw
- * convolution output, not the unit's output; MAIN 0 or 1; SIDE 0 none, 1 affine, 2 affine with ReLU.
- * No atomics and a fixed order of sums: the same bits in every run, whatever the other path does.
+ * Build options: V as in common.clh; GROUP, work-items of a group (1 on CPUs); MASK_RAW 1: test is an affine function
+ * of a raw convolution output, not the unit's output; MAIN 0 or 1; SIDE 0 none, 1 affine, 2 affine with ReLU. No
+ * atomics and a fixed order of sums: the same bits in every run, whatever the other path does.
  */
 #include "common.clh"
 #pragma OPENCL FP_CONTRACT OFF

@@ -14,34 +14,35 @@ extern "C" {
 
 /** Decoded images of one split. */
 struct dd_images {
-    char split[16];       /**< "train", "test" or "val" (as found) */
+    char split[16]; /**< "train", "test" or "val" (as found) */
     int count;
     int channels, height, width;
-    uint8_t *pixels;      /**< [count][C][H][W] */
-    int32_t *labels;      /**< [count], 0 .. classes - 1 */
-    uint64_t hash;        /**< XXH3 of pixels and labels, in that order, with the shape as seed material */
+    uint8_t *pixels; /**< [count][C][H][W] */
+    int32_t *labels; /**< [count], 0 .. classes - 1 */
+    uint64_t hash;   /**< XXH3 of pixels and labels, in that order, with the shape as seed material */
 };
 
 typedef struct dd_dataset {
-    char spec[1024];      /**< as given */
-    char name[64];        /**< "fashion-mnist", "cifar10", "folder", ... */
+    char spec[1024]; /**< as given */
+    char name[64];   /**< "fashion-mnist", "cifar10", "folder", ... */
     int classes;
-    char **class_names;   /**< [classes], label order */
+    char **class_names;           /**< [classes], label order */
     struct dd_images train, test; /**< count 0: not asked for, or (train only) not there */
 } dd_dataset;
 
 struct dd_dataset_options {
-    const char *spec;       /**< "fashion-mnist[:DIR]", "cifar10:DIR", "cifar100:DIR", "folder:DIR", "idx:DIR", "shapes" */
+    const char *spec; /**< "fashion-mnist[:DIR]", "cifar10:DIR", "cifar100:DIR", "folder:DIR", "idx:DIR", "shapes" */
     const char *image_size; /**< folder: "S" or "HxW"; NULL: the first image's */
     bool need_train, need_test;
-    const char *cache_dir;  /**< decoded folders are kept below it; NULL: $XDG_CACHE_HOME/depthdrop */
+    const char *cache_dir; /**< decoded folders are kept below it; NULL: $XDG_CACHE_HOME/depthdrop */
     bool no_cache;
-    int threads;            /**< decoding threads; 0: as many as processors */
-    uint64_t seed;          /**< of `shapes` alone */
-    char *const *model_classes; /**< eval by a model: its class names in label order, which labels then follow; NULL: the data's own */
+    int threads;                /**< decoding threads; 0: as many as processors */
+    uint64_t seed;              /**< of `shapes` alone */
+    char *const *model_classes; /**< eval by a model: its class names in label order, which labels then follow; NULL:
+                                   the data's own */
     int model_class_count;
-    int channels;           /**< eval by a model: wanted channels (1 or 3), converted; 0: the data's own */
-    int height, width;      /**< eval by a model: wanted size; 0: the data's own (or image_size) */
+    int channels;      /**< eval by a model: wanted channels (1 or 3), converted; 0: the data's own */
+    int height, width; /**< eval by a model: wanted size; 0: the data's own (or image_size) */
 };
 
 /**
@@ -53,7 +54,9 @@ dd_status dd_dataset_open(const struct dd_dataset_options *options, dd_dataset *
 void dd_dataset_close(dd_dataset **dataset);
 
 /** The table of sources, for help texts: NULL past the end. */
-struct dd_source_help { const char *form, *description; };
+struct dd_source_help {
+    const char *form, *description;
+};
 const struct dd_source_help *dd_dataset_source_help(int index);
 
 /**

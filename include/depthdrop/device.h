@@ -21,13 +21,13 @@ typedef enum dd_device_type { DD_DEVICE_CPU, DD_DEVICE_GPU, DD_DEVICE_OTHER } dd
 typedef enum dd_selftest_state { DD_SELFTEST_UNTESTED, DD_SELFTEST_PASSED, DD_SELFTEST_FAILED } dd_selftest_state;
 
 struct dd_device_info {
-    int index;                 /**< position in the list, from 0: a selector */
-    int platform, device;      /**< position of the platform, and of the device in it: selector "platform:device" */
+    int index;            /**< position in the list, from 0: a selector */
+    int platform, device; /**< position of the platform, and of the device in it: selector "platform:device" */
     char platform_name[128];
     char vendor[128];
     char name[128];
     char driver[128];
-    char version[128];         /**< CL_DEVICE_VERSION */
+    char version[128]; /**< CL_DEVICE_VERSION */
     dd_device_type type;
     uint32_t compute_units;
     uint32_t clock_mhz;
@@ -54,7 +54,8 @@ dd_status dd_device_list(struct dd_device_info **list, int *count);
 void dd_device_list_free(struct dd_device_info **list);
 
 struct dd_device_options {
-    const char *selector;  /**< "0", "cpu", "gpu", "platform:device", or part of a name; NULL: DEPTHDROP_DEVICE, else the default */
+    const char *selector; /**< "0", "cpu", "gpu", "platform:device", or part of a name; NULL: DEPTHDROP_DEVICE, else the
+                             default */
     const char *cache_dir; /**< folder of remembered verdicts and binaries; NULL: $XDG_CACHE_HOME/depthdrop */
     int threads;           /**< CPU devices, where the driver lets us: worker threads; 0: the driver's choice */
 };
@@ -76,12 +77,12 @@ const struct dd_device_info *dd_device_get_info(const dd_device *device);
 
 /** One line of the self-test's table. */
 struct dd_selftest_result {
-    const char *kernel;   /**< for example "conv forward gemm" */
-    int vector;           /**< V */
-    int cases;            /**< shapes compared */
-    double worst_error;   /**< largest error / tolerance over the cases: at most 1 passes */
+    const char *kernel; /**< for example "conv forward gemm" */
+    int vector;         /**< V */
+    int cases;          /**< shapes compared */
+    double worst_error; /**< largest error / tolerance over the cases: at most 1 passes */
     bool passed;
-    char failure[200];    /**< the failing case's parameters, or the driver's error; empty if passed */
+    char failure[200]; /**< the failing case's parameters, or the driver's error; empty if passed */
 };
 typedef void (*dd_selftest_callback)(void *user, const struct dd_selftest_result *result);
 
@@ -96,8 +97,8 @@ struct dd_selftest_options {
  * Compares every kernel with its double-precision reference on the device and remembers the verdict.
  * callback (may be NULL) gets each line as it is done. DD_ERROR_SELFTEST if any line failed.
  */
-dd_status dd_selftest_run(dd_device *device, const struct dd_selftest_options *options,
-                          dd_selftest_callback callback, void *user);
+dd_status dd_selftest_run(dd_device *device, const struct dd_selftest_options *options, dd_selftest_callback callback,
+                          void *user);
 
 /**
  * Does nothing if the remembered verdict for this device, driver and version is "passed"; otherwise runs the short

@@ -35,19 +35,20 @@ struct dd_net_summary {
     uint64_t parameters;          /**< trainable numbers */
     uint64_t primary_parameters;  /**< of which in primary paths */
     uint64_t shortcut_parameters; /**< of which in shortcuts */
-    uint64_t forward_flops;       /**< floating-point operations of convolutions and fc for one image (a multiply-add counts 2) */
-    uint64_t primary_flops;       /**< of which in primary paths */
-    uint64_t shortcut_flops;      /**< of which in shortcuts */
+    uint64_t
+        forward_flops; /**< floating-point operations of convolutions and fc for one image (a multiply-add counts 2) */
+    uint64_t primary_flops;  /**< of which in primary paths */
+    uint64_t shortcut_flops; /**< of which in shortcuts */
 };
 void dd_net_summarize(const dd_net *net, struct dd_net_summary *summary);
 
 /** One residual unit, for tables. */
 struct dd_unit_summary {
-    int stage, position;       /**< from 1, and from 0 in its stage: torchvision's layer<stage>.<position> */
+    int stage, position; /**< from 1, and from 0 in its stage: torchvision's layer<stage>.<position> */
     int in_channels, out_channels;
     int in_height, in_width, out_height, out_width;
     int stride;
-    bool first;                /**< first unit of its stage */
+    bool first;                             /**< first unit of its stage */
     uint64_t primary_flops, shortcut_flops; /**< forward, one image */
 };
 dd_status dd_net_unit(const dd_net *net, int unit, struct dd_unit_summary *summary);

@@ -101,8 +101,8 @@ volatile int *cli_catch_signals(void) {
     if (sigaction(SIGHUP, NULL, &old) == 0 && old.sa_handler != SIG_IGN) /* nohup keeps its promise */
         sigaddset(&signals, SIGHUP);
     /*
-     * Blocked here, and so in every thread and program that the driver starts: LLVM replaces signal handlers by its own,
-     * which delete the files of a compilation under way, and a linker would be stopped in the middle.
+     * Blocked here, and so in every thread and program that the driver starts: LLVM replaces signal handlers by its
+     * own, which delete the files of a compilation under way, and a linker would be stopped in the middle.
      */
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     if (pthread_create(&thread, NULL, wait_for_signal, &signals) == 0)

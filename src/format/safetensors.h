@@ -16,8 +16,8 @@ struct dd_st_tensor {
     char *name;
     int rank;
     int64_t dims[DD_MAX_RANK];
-    size_t count;        /* product of dims */
-    const float *data;   /* F32, into the file's memory (reader) or the caller's (writer) */
+    size_t count;      /* product of dims */
+    const float *data; /* F32, into the file's memory (reader) or the caller's (writer) */
 };
 
 /** A file read whole. */
@@ -25,14 +25,15 @@ struct dd_st_file {
     uint8_t *bytes;
     size_t size;
     int tensor_count;
-    struct dd_st_tensor *tensors;  /* in the order of their offsets */
+    struct dd_st_tensor *tensors; /* in the order of their offsets */
     int meta_count;
     char **meta_keys, **meta_values;
 };
 
 /**
  * Reads and checks. DD_ERROR_DATA names the file and what is wrong: too short, header length, bad JSON, duplicate key,
- * dtype other than F32, offsets with holes or overlaps or past the end, size that does not match the shape, bytes behind the last tensor.
+ * dtype other than F32, offsets with holes or overlaps or past the end, size that does not match the shape, bytes
+ * behind the last tensor.
  */
 dd_status dd_st_read(const char *path, struct dd_st_file *file);
 void dd_st_free(struct dd_st_file *file); /* also a zeroed one */

@@ -1,8 +1,8 @@
 /*
- * Convolution: one operator, a table of algorithms. Forward can apply the previous batch norm and ReLU on load (prologue) and
- * accumulate statistics of its output (epilogue); backward data can apply batch norm's backward on load and the previous
- * ReLU's mask and the reductions of the previous batch norm's backward on store. An algorithm that cannot fuse keeps the same
- * contract through separate kernels.
+ * Convolution: one operator, a table of algorithms. Forward can apply the previous batch norm and ReLU on load
+ * (prologue) and accumulate statistics of its output (epilogue); backward data can apply batch norm's backward on load
+ * and the previous ReLU's mask and the reductions of the previous batch norm's backward on store. An algorithm that
+ * cannot fuse keeps the same contract through separate kernels.
  */
 #ifndef DD_OPS_CONV_H
 #define DD_OPS_CONV_H
@@ -17,23 +17,23 @@ struct dd_conv {
 enum dd_conv_direction { DD_CONV_FORWARD, DD_CONV_BACKWARD_DATA, DD_CONV_BACKWARD_WEIGHTS, DD_CONV_DIRECTIONS };
 
 struct dd_conv_forward_args {
-    cl_mem x;                    /* [I/Vi][N][H][W][Vi] */
-    struct dd_affine prologue;   /* on x, before the zero padding */
-    cl_mem w;                    /* [O/Vo][I/Vi][K][K][Vi][Vo] */
-    cl_mem y;                    /* [O/Vo][N][Ho][Wo][Vo], written whole */
-    struct dd_partials stats;    /* of y; slices as dd_conv_needs gives */
+    cl_mem x;                  /* [I/Vi][N][H][W][Vi] */
+    struct dd_affine prologue; /* on x, before the zero padding */
+    cl_mem w;                  /* [O/Vo][I/Vi][K][K][Vi][Vo] */
+    cl_mem y;                  /* [O/Vo][N][Ho][Wo][Vo], written whole */
+    struct dd_partials stats;  /* of y; slices as dd_conv_needs gives */
     cl_mem workspace;
 };
 
 struct dd_conv_backward_data_args {
-    struct dd_gradient dz;       /* at y's place */
+    struct dd_gradient dz; /* at y's place */
     cl_mem w;
-    cl_mem dx;                   /* [I/Vi][N][H][W][Vi] */
-    bool accumulate;             /* dx += instead of dx = */
-    cl_mem mask_z;               /* x's raw form; NULL: no mask. dx is multiplied by [mask.scale * mask_z + mask.shift > 0]; */
-    struct dd_affine mask;       /*   not together with accumulate */
-    struct dd_partials sums;     /* of the masked dx against mask_z; only with mask_z */
-    cl_mem mean;                 /* [I], for sums */
+    cl_mem dx;       /* [I/Vi][N][H][W][Vi] */
+    bool accumulate; /* dx += instead of dx = */
+    cl_mem mask_z;   /* x's raw form; NULL: no mask. dx is multiplied by [mask.scale * mask_z + mask.shift > 0]; */
+    struct dd_affine mask;   /*   not together with accumulate */
+    struct dd_partials sums; /* of the masked dx against mask_z; only with mask_z */
+    cl_mem mean;             /* [I], for sums */
     cl_mem workspace;
 };
 
@@ -41,13 +41,13 @@ struct dd_conv_backward_weights_args {
     cl_mem x;
     struct dd_affine prologue;
     struct dd_gradient dz;
-    cl_mem dw;                   /* written whole, padding 0 */
+    cl_mem dw; /* written whole, padding 0 */
     cl_mem workspace;
 };
 
 struct dd_conv_needs {
-    size_t workspace;            /* bytes */
-    int slices;                  /* of stats or sums; 0 for backward weights */
+    size_t workspace; /* bytes */
+    int slices;       /* of stats or sums; 0 for backward weights */
 };
 
 struct dd_conv_algorithm {
@@ -62,7 +62,8 @@ struct dd_conv_algorithm {
                                const struct dd_conv_backward_data_args *args, struct dd_launches *list);
     dd_status (*backward_weights)(dd_device *device, const struct dd_conv *conv,
                                   const struct dd_conv_backward_weights_args *args, struct dd_launches *list);
-    /* Both at once where that saves passes over memory; NULL: not offered. The workspace is the larger of the two needs. */
+    /* Both at once where that saves passes over memory; NULL: not offered. The workspace is the larger of the two
+     * needs. */
     dd_status (*backward)(dd_device *device, const struct dd_conv *conv, const struct dd_conv_backward_data_args *data,
                           const struct dd_conv_backward_weights_args *weights, struct dd_launches *list);
 };

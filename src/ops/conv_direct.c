@@ -13,25 +13,25 @@ enum {
     /* Bytes of private memory, which lies on the workers' stacks (a few MB) and should stay in L2 (512 KiB and more) */
     LARGEST_BAND = 512 * 1024,
     COMFORTABLE_BAND = 96 * 1024,
-    LARGEST_SUMS = 192 * 1024,   /* of weight gradient */
-    LARGEST_L1 = 24 * 1024,      /* what backward weights sweeps again and again: x of one block, dz of one or two */
+    LARGEST_SUMS = 192 * 1024, /* of weight gradient */
+    LARGEST_L1 = 24 * 1024,    /* what backward weights sweeps again and again: x of one block, dz of one or two */
     /* Work-items: enough that a late or slow worker costs little */
     SLICES_PER_UNIT = 32,
     MOST_SLICES = 512,
-    WEIGHT_ITEMS_PER_UNIT = 8,   /* each costs a weight gradient in the workspace and in the sum over slices */
-    LARGEST_PARTS = 32 << 20,    /* bytes of all of them */
+    WEIGHT_ITEMS_PER_UNIT = 8, /* each costs a weight gradient in the workspace and in the sum over slices */
+    LARGEST_PARTS = 32 << 20,  /* bytes of all of them */
 };
 
 /* How one direction of a convolution runs. Source and target: see direct.clh. */
 struct plan {
     const char *file, *kernel;
     struct dd_shape source, target;
-    int rows;                     /* target rows of a band */
-    int block_targets;            /* register block: target blocks ... */
-    int block_pixels;             /* ... x pixels (forward, backward data) */
-    int block_values;             /* ... x values of x (backward weights) */
+    int rows;          /* target rows of a band */
+    int block_targets; /* register block: target blocks ... */
+    int block_pixels;  /* ... x pixels (forward, backward data) */
+    int block_values;  /* ... x values of x (backward weights) */
     int tap_unroll, channel_unroll;
-    int images;                   /* in a band (backward weights); 1 elsewhere */
+    int images;                       /* in a band (backward weights); 1 elsewhere */
     int group_sources, group_targets; /* channel blocks of a work-item (backward weights) */
     int bands_per_slice, slices;
     char options[512], label[64];
@@ -92,7 +92,7 @@ static void plan_pixels(const struct dd_device_info *info, const struct dd_conv 
     plan->block_targets = dd_shape_blocks(plan->target) % 2 == 0 ? 2 : 1;
     if (plan->target.v == 16) /* 32 registers; backward data has more streams, so less of each at once */
         plan->block_pixels = plan->block_targets == 2 ? 12 : forward ? 16 : 8;
-    else                      /* 16 registers */
+    else /* 16 registers */
         plan->block_pixels = plan->block_targets == 2 ? 6 : 12;
     plan->block_pixels = dd_div_up(row, dd_div_up(row, plan->block_pixels));
     plan->tap_unroll = plan->target.v == 16 || conv->kernel > 3 ? 1 : conv->kernel;
@@ -128,9 +128,8 @@ static void plan_weights(const struct dd_device_info *info, const struct dd_conv
 
     plan->group_sources = sources;
     plan->group_targets = targets;
-    while (plan->group_sources > 1 &&
-           (plan->group_sources * plan->group_targets * pair_bytes > LARGEST_SUMS ||
-            plan->images * plan->group_sources * x_bytes > COMFORTABLE_BAND))
+    while (plan->group_sources > 1 && (plan->group_sources * plan->group_targets * pair_bytes > LARGEST_SUMS ||
+                                       plan->images * plan->group_sources * x_bytes > COMFORTABLE_BAND))
         plan->group_sources = dd_div_up(plan->group_sources, 2);
     while (plan->group_targets > plan->block_targets &&
            (plan->group_sources * plan->group_targets * pair_bytes > LARGEST_SUMS ||
@@ -225,8 +224,12 @@ static void needs(const struct dd_device_info *info, const struct dd_conv *conv,
 }
 
 static struct dd_kernel_spec plan_spec(const struct plan *plan) {
-    return (struct dd_kernel_spec){.source = plan->file, .kernel = plan->kernel, .options = plan->options,
-                                   .label = plan->label, .dims = 1, .global = {(size_t)plan->slices, 1, 1},
+    return (struct dd_kernel_spec){.source = plan->file,
+                                   .kernel = plan->kernel,
+                                   .options = plan->options,
+                                   .label = plan->label,
+                                   .dims = 1,
+                                   .global = {(size_t)plan->slices, 1, 1},
                                    .local = {1, 1, 1}};
 }
 
@@ -257,8 +260,11 @@ static dd_status forward(dd_device *device, const struct dd_conv *conv, const st
 /* The launch of a kernel in direct_weight.cl: a work-item per tap and pair of channel blocks. */
 static struct dd_kernel_spec weight_spec(const struct dd_conv *conv, const char *kernel, const char *options,
                                          const char *label) {
-    return (struct dd_kernel_spec){.source = "conv/direct_weight.cl", .kernel = kernel, .options = options,
-                                   .label = label, .dims = 3,
+    return (struct dd_kernel_spec){.source = "conv/direct_weight.cl",
+                                   .kernel = kernel,
+                                   .options = options,
+                                   .label = label,
+                                   .dims = 3,
                                    .global = {(size_t)conv->kernel * conv->kernel, (size_t)dd_shape_blocks(conv->in),
                                               (size_t)dd_shape_blocks(conv->out)},
                                    .local = {1, 1, 1}};
@@ -290,7 +296,8 @@ static dd_status add_reduce(dd_device *device, const struct dd_conv *conv,
                             const struct dd_conv_backward_weights_args *args, int slices, struct dd_launches *list) {
     char options[32];
     snprintf(options, sizeof options, "-DV=%d -DSV=%d", conv->out.v, conv->in.v);
-    const struct dd_kernel_spec spec = weight_spec(conv, "direct_reduce", options, "conv_backward_weights_direct_reduce");
+    const struct dd_kernel_spec spec =
+        weight_spec(conv, "direct_reduce", options, "conv_backward_weights_direct_reduce");
     return DD_ADD(list, device, &spec, DD_MEM(args->workspace), DD_MEM(args->dw), DD_INT(slices), DD_INT(conv->in.c),
                   DD_INT(conv->out.c));
 }

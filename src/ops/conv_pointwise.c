@@ -1,14 +1,15 @@
-/* Launches of cl/conv/pointwise_fwd.cl and pointwise_bwd.cl. Sizes here are free to change within the constraints of the kernel's head. */
+/* Launches of cl/conv/pointwise_fwd.cl and pointwise_bwd.cl. Sizes here are free to change within the constraints of
+ * the kernel's head. */
 #include "ops/conv_pointwise.h"
 
 #include <stdio.h>
 
 enum {
-    SLICES_PER_UNIT = 16,     /* work-items per compute unit: a late worker costs little */
-    PIXELS_LEAST = 256,       /* of a slice: below that the slice's own weight gradient costs more than its pixels */
+    SLICES_PER_UNIT = 16, /* work-items per compute unit: a late worker costs little */
+    PIXELS_LEAST = 256,   /* of a slice: below that the slice's own weight gradient costs more than its pixels */
     MOST_SLICES = 512,
-    LARGEST_PARTS = 32 << 20, /* bytes of weight gradient slices in the workspace */
-    LARGEST_CHUNK = 16384,    /* bytes of x and dz of a chunk: half a core's L1 */
+    LARGEST_PARTS = 32 << 20,     /* bytes of weight gradient slices in the workspace */
+    LARGEST_CHUNK = 16384,        /* bytes of x and dz of a chunk: half a core's L1 */
     LARGEST_WEIGHTS = 128 * 1024, /* bytes in private memory, twice: weights and their gradient */
 };
 
@@ -45,32 +46,45 @@ dd_status dd_pointwise_forward(dd_device *device, const struct dd_conv *conv, co
                                struct dd_launches *list) {
     const int v = conv->out.v, block = v == 16 ? 16 : 8; /* of 32 or 16 vector registers */
     char options[128], label[64];
-    snprintf(options, sizeof options, "-DV=%d -DSOURCES=%d -DTARGETS=%d -DPIXELS=%d -DBLOCK=%d", v, dd_shape_blocks(conv->in),
-             dd_shape_blocks(conv->out), chunk_pixels(conv, block), block);
+    snprintf(options, sizeof options, "-DV=%d -DSOURCES=%d -DTARGETS=%d -DPIXELS=%d -DBLOCK=%d", v,
+             dd_shape_blocks(conv->in), dd_shape_blocks(conv->out), chunk_pixels(conv, block), block);
     snprintf(label, sizeof label, "conv_forward_direct_1x1s1_%d_%d_v%d", conv->in.c, conv->out.c, v);
-    const struct dd_kernel_spec spec = {.source = "conv/pointwise_fwd.cl", .kernel = "pointwise_forward", .options = options,
-                                        .label = label, .dims = 1,
-                                        .global = {(size_t)dd_pointwise_slices(&device->info, conv)}, .local = {1}};
-    return DD_ADD(list, device, &spec, DD_MEM(args->x), DD_INT(prologue_kind(&args->prologue)), DD_MEM(args->prologue.scale),
-                  DD_MEM(args->prologue.shift), DD_MEM(args->w), DD_MEM(args->y), DD_MEM(args->stats.sums),
-                  DD_INT(args->stats.sums != NULL), DD_INT(dd_shape_pixels(conv->out)));
+    const struct dd_kernel_spec spec = {.source = "conv/pointwise_fwd.cl",
+                                        .kernel = "pointwise_forward",
+                                        .options = options,
+                                        .label = label,
+                                        .dims = 1,
+                                        .global = {(size_t)dd_pointwise_slices(&device->info, conv)},
+                                        .local = {1}};
+    return DD_ADD(list, device, &spec, DD_MEM(args->x), DD_INT(prologue_kind(&args->prologue)),
+                  DD_MEM(args->prologue.scale), DD_MEM(args->prologue.shift), DD_MEM(args->w), DD_MEM(args->y),
+                  DD_MEM(args->stats.sums), DD_INT(args->stats.sums != NULL), DD_INT(dd_shape_pixels(conv->out)));
 }
 
-dd_status dd_pointwise_backward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_backward_data_args *data,
+dd_status dd_pointwise_backward(dd_device *device, const struct dd_conv *conv,
+                                const struct dd_conv_backward_data_args *data,
                                 const struct dd_conv_backward_weights_args *weights, struct dd_launches *list) {
     const struct dd_affine *prologue = &weights->prologue;
     const struct dd_gradient *dz = &data->dz;
     const int v = conv->out.v, block = v == 16 ? 16 : 8; /* of 32 or 16 vector registers */
     char options[160], label[64];
     snprintf(options, sizeof options, "-DV=%d -DSOURCES=%d -DTARGETS=%d -DPIXELS=%d -DBLOCK=%d -DBLOCK_VALUES=%d", v,
-             dd_shape_blocks(conv->in), dd_shape_blocks(conv->out), chunk_pixels(conv, block), block, v < block ? v : block);
+             dd_shape_blocks(conv->in), dd_shape_blocks(conv->out), chunk_pixels(conv, block), block,
+             v < block ? v : block);
     snprintf(label, sizeof label, "conv_backward_direct_1x1s1_%d_%d_v%d", conv->in.c, conv->out.c, v);
-    const struct dd_kernel_spec spec = {.source = "conv/pointwise_bwd.cl", .kernel = "pointwise_backward", .options = options,
-                                        .label = label, .dims = 1,
-                                        .global = {(size_t)dd_pointwise_slices(&device->info, conv)}, .local = {1}};
-    return DD_ADD(list, device, &spec, DD_MEM(weights->x), DD_INT(prologue_kind(prologue)),
-                  DD_MEM(prologue->scale), DD_MEM(prologue->shift), DD_MEM(dz->g), DD_MEM(dz->z),
-                  DD_INT(dz->k1 == NULL ? 0 : dz->relu.scale == NULL ? 1 : 2), DD_MEM(dz->k1), DD_MEM(dz->k2), DD_MEM(dz->k3),
-                  DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(data->w), DD_MEM(data->dx), DD_INT(data->accumulate),
-                  DD_MEM(weights->workspace), DD_INT(dd_shape_pixels(conv->out)));
+    const struct dd_kernel_spec spec = {.source = "conv/pointwise_bwd.cl",
+                                        .kernel = "pointwise_backward",
+                                        .options = options,
+                                        .label = label,
+                                        .dims = 1,
+                                        .global = {(size_t)dd_pointwise_slices(&device->info, conv)},
+                                        .local = {1}};
+    return DD_ADD(list, device, &spec, DD_MEM(weights->x), DD_INT(prologue_kind(prologue)), DD_MEM(prologue->scale),
+                  DD_MEM(prologue->shift), DD_MEM(dz->g), DD_MEM(dz->z),
+                  DD_INT(dz->k1 == NULL           ? 0
+                         : dz->relu.scale == NULL ? 1
+                                                  : 2),
+                  DD_MEM(dz->k1), DD_MEM(dz->k2), DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift),
+                  DD_MEM(data->w), DD_MEM(data->dx), DD_INT(data->accumulate), DD_MEM(weights->workspace),
+                  DD_INT(dd_shape_pixels(conv->out)));
 }

@@ -1,6 +1,6 @@
 /*
- * Where a unit's two paths meet: o = ReLU(main + shortcut), and its backward. Also the stem's ReLU (main alone) and the unit whose
- * gate is off (shortcut alone).
+ * Where a unit's two paths meet: o = ReLU(main + shortcut), and its backward. Also the stem's ReLU (main alone) and the
+ * unit whose gate is off (shortcut alone).
  */
 #ifndef DD_OPS_JOIN_H
 #define DD_OPS_JOIN_H
@@ -8,35 +8,38 @@
 #include "ops/op.h"
 
 enum dd_join_shortcut {
-    DD_JOIN_NONE,        /* 0 */
-    DD_JOIN_IDENTITY,    /* t = x, of o's shape */
-    DD_JOIN_SUBSAMPLE,   /* t[c, y, x] = x[c, stride*y, stride*x], 0 for c >= its channels */
-    DD_JOIN_AFFINE,      /* t = shortcut.scale * x + shortcut.shift, x = the shortcut convolution's raw output; ReLU if shortcut.relu */
+    DD_JOIN_NONE,      /* 0 */
+    DD_JOIN_IDENTITY,  /* t = x, of o's shape */
+    DD_JOIN_SUBSAMPLE, /* t[c, y, x] = x[c, stride*y, stride*x], 0 for c >= its channels */
+    DD_JOIN_AFFINE,    /* t = shortcut.scale * x + shortcut.shift, x = the shortcut convolution's raw output; ReLU if
+                          shortcut.relu */
 };
 
 struct dd_join {
-    struct dd_shape out;             /* of o */
-    cl_mem main;                     /* raw output z of the primary path's last convolution; NULL: gate off */
-    struct dd_affine main_affine;    /* its BN (relu false) */
+    struct dd_shape out;          /* of o */
+    cl_mem main;                  /* raw output z of the primary path's last convolution; NULL: gate off */
+    struct dd_affine main_affine; /* its BN (relu false) */
     enum dd_join_shortcut kind;
-    cl_mem x;                        /* see dd_join_shortcut */
-    struct dd_shape x_shape;         /* SUBSAMPLE: the unit's input */
-    int stride;                      /* SUBSAMPLE: 1 or 2 */
-    struct dd_affine shortcut;       /* AFFINE */
+    cl_mem x;                  /* see dd_join_shortcut */
+    struct dd_shape x_shape;   /* SUBSAMPLE: the unit's input */
+    int stride;                /* SUBSAMPLE: 1 or 2 */
+    struct dd_affine shortcut; /* AFFINE */
 };
 
 /** o written whole. */
 dd_status dd_join_forward(dd_device *device, const struct dd_join *join, cl_mem o, struct dd_launches *list);
 
-/** Reductions for the backward of a batch norm whose output goes into the join: those of dd_bn_backward_partials, on the way. */
+/** Reductions for the backward of a batch norm whose output goes into the join: those of dd_bn_backward_partials, on
+ * the way. */
 struct dd_join_sums {
-    cl_mem z, mean;           /* raw output of the convolution before the norm; NULL: none wanted */
-    struct dd_affine relu;    /* its own ReLU between norm and sum, if relu.relu (a shortcut's) */
+    cl_mem z, mean;              /* raw output of the convolution before the norm; NULL: none wanted */
+    struct dd_affine relu;       /* its own ReLU between norm and sum, if relu.relu (a shortcut's) */
     struct dd_partials partials; /* slices as dd_bn_slices gives */
 };
 
 /**
- * g = go * [o > 0] (or go * [mask.scale * mask_z + mask.shift > 0] if o is NULL); g may be go itself. main and side: reductions of g.
+ * g = go * [o > 0] (or go * [mask.scale * mask_z + mask.shift > 0] if o is NULL); g may be go itself. main and side:
+ * reductions of g.
  */
 struct dd_join_backward {
     struct dd_shape out;

@@ -13,7 +13,8 @@ struct dd_loss {
     cl_mem labels;      /* int [N] */
     cl_mem dlogits;     /* [K][N] = (softmax - onehot) / n; NULL: not wanted */
     cl_mem sample_loss; /* [N] */
-    cl_mem sample_rank; /* int [N]: classes that beat the label's: not (l_j <= l_label), or equal and j < label; so NaN never counts as right */
+    cl_mem sample_rank; /* int [N]: classes that beat the label's: not (l_j <= l_label), or equal and j < label; so NaN
+                           never counts as right */
     cl_mem metrics;     /* [DD_METRICS], written whole; sums in a fixed order */
 };
 dd_status dd_loss_add(dd_device *device, const struct dd_loss *loss, struct dd_launches *list);

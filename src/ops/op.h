@@ -1,7 +1,8 @@
 /*
- * What all operators share. An operator's setup function appends ready launches to a list (rt/launch.h); running is enqueueing
- * the list, which allocates nothing. Buffers are the caller's. Every tensor is in the blocked layout of tensor/shape.h,
- * per-channel vectors are [C padded to V]. Channel padding of every tensor that an operator writes is 0.
+ * What all operators share. An operator's setup function appends ready launches to a list (rt/launch.h); running is
+ * enqueueing the list, which allocates nothing. Buffers are the caller's. Every tensor is in the blocked layout of
+ * tensor/shape.h, per-channel vectors are [C padded to V]. Channel padding of every tensor that an operator writes is
+ * 0.
  */
 #ifndef DD_OPS_OP_H
 #define DD_OPS_OP_H
@@ -24,8 +25,8 @@ struct dd_affine {
  * (a shortcut whose ReLU stands between its BN and the sum).
  */
 struct dd_gradient {
-    cl_mem g, z;         /* [C/V][N][H][W][V]; */
-    cl_mem k1, k2, k3;   /* [C]; all NULL: dz = g, z unused */
+    cl_mem g, z;       /* [C/V][N][H][W][V]; */
+    cl_mem k1, k2, k3; /* [C]; all NULL: dz = g, z unused */
     struct dd_affine relu;
 };
 
@@ -35,7 +36,7 @@ struct dd_gradient {
  * Backward: [slices][2][C padded]: sum g, sum g * (z - mean).
  */
 struct dd_partials {
-    cl_mem sums;         /* NULL: not wanted */
+    cl_mem sums; /* NULL: not wanted */
     int slices;
 };
 

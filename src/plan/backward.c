@@ -1,6 +1,6 @@
 /*
- * Backward launches, in the reverse of forward.c's order. The gradient by a unit's output becomes, in place, the gradient behind its
- * ReLU; an identity shortcut passes it on in place and the primary path adds to it.
+ * Backward launches, in the reverse of forward.c's order. The gradient by a unit's output becomes, in place, the
+ * gradient behind its ReLU; an identity shortcut passes it on in place and the primary path adds to it.
  */
 #include <stdlib.h>
 
@@ -33,31 +33,37 @@ static struct dd_join_sums join_sums(const struct dd_plan *plan, int conv, bool 
     struct dd_join_sums wanted = {.z = dd_raw(plan, conv), .mean = plan->store.bn[conv].vectors.mean};
     if (relu)
         wanted.relu = dd_bn_affine(plan, conv, true);
-    wanted.partials = (struct dd_partials){.sums = sums,
-                                           .slices = dd_bn_slices(&plan->device->info, plan->layout.shapes[conv].out)};
+    wanted.partials =
+        (struct dd_partials){.sums = sums, .slices = dd_bn_slices(&plan->device->info, plan->layout.shapes[conv].out)};
     return wanted;
 }
 
 /* What backward of a convolution reads and writes beside its own raw output. */
 struct conv_input {
-    cl_mem x;                  /* as the forward pass read it */
+    cl_mem x; /* as the forward pass read it */
     struct dd_affine prologue;
-    cl_mem dx;                 /* NULL: not wanted (the images) */
+    cl_mem dx; /* NULL: not wanted (the images) */
     bool accumulate;
-    int masked_by;             /* convolution whose BN and ReLU stand before x, whose sums are wanted; -1: none */
+    int masked_by; /* convolution whose BN and ReLU stand before x, whose sums are wanted; -1: none */
 };
 
 /** Weight gradient and data gradient of convolution conv from dz. *sums: those of masked_by, if that is not -1. */
-static dd_status add_conv_backward(struct dd_plan *plan, int conv, struct dd_gradient dz, const struct conv_input *input,
-                                   struct dd_partials *sums, struct dd_launches *list) {
+static dd_status add_conv_backward(struct dd_plan *plan, int conv, struct dd_gradient dz,
+                                   const struct conv_input *input, struct dd_partials *sums, struct dd_launches *list) {
     const struct dd_conv *shape = &plan->layout.shapes[conv];
     const struct dd_conv_algorithm *const *algorithm = plan->choice.algorithm[conv];
-    struct dd_conv_backward_weights_args weights = {.x = input->x, .prologue = input->prologue, .dz = dz,
-                                                    .dw = plan->store.weight_gradient[conv], .workspace = plan->workspace};
+    struct dd_conv_backward_weights_args weights = {.x = input->x,
+                                                    .prologue = input->prologue,
+                                                    .dz = dz,
+                                                    .dw = plan->store.weight_gradient[conv],
+                                                    .workspace = plan->workspace};
     if (input->dx == NULL)
         return algorithm[DD_CONV_BACKWARD_WEIGHTS]->backward_weights(plan->device, shape, &weights, list);
-    struct dd_conv_backward_data_args data = {.dz = dz, .w = plan->store.weight[conv], .dx = input->dx,
-                                              .accumulate = input->accumulate, .workspace = plan->workspace};
+    struct dd_conv_backward_data_args data = {.dz = dz,
+                                              .w = plan->store.weight[conv],
+                                              .dx = input->dx,
+                                              .accumulate = input->accumulate,
+                                              .workspace = plan->workspace};
     if (input->masked_by >= 0) {
         struct dd_conv_needs needs = {0};
         algorithm[DD_CONV_BACKWARD_DATA]->needs(&plan->device->info, shape, DD_CONV_BACKWARD_DATA, &needs);
@@ -81,7 +87,8 @@ static dd_status add_shortcut(struct dd_plan *plan, int u, cl_mem g, cl_mem dx, 
         return DD_OK; /* in place */
     if (unit->shortcut_op == DD_SHORTCUT_OP_SUBSAMPLE)
         return dd_join_expand(plan->device, (struct dd_shape){n, unit->in_c, unit->in_h, unit->in_w, v},
-                              (struct dd_shape){n, unit->out_c, unit->out_h, unit->out_w, v}, unit->stride, g, dx, list);
+                              (struct dd_shape){n, unit->out_c, unit->out_h, unit->out_w, v}, unit->stride, g, dx,
+                              list);
     const bool relu = unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU;
     const int conv = unit->shortcut.bn;
     const struct conv_input input = {.x = dd_unit_input(plan, u), .dx = dx, .masked_by = -1};
@@ -96,8 +103,10 @@ static dd_status add_primary(struct dd_plan *plan, int u, cl_mem g, cl_mem dx, s
         struct conv_input input = {.x = dd_unit_input(plan, u), .dx = dx, .accumulate = true, .masked_by = -1};
         if (j > 0) {
             const int before = unit->primary[j - 1].bn;
-            input = (struct conv_input){.x = dd_raw(plan, before), .prologue = dd_bn_affine(plan, before, true),
-                                        .dx = plan->tensors[plan->layout.units[u].inner[j]], .masked_by = before};
+            input = (struct conv_input){.x = dd_raw(plan, before),
+                                        .prologue = dd_bn_affine(plan, before, true),
+                                        .dx = plan->tensors[plan->layout.units[u].inner[j]],
+                                        .masked_by = before};
         }
         struct dd_partials sums = {0};
         DD_TRY(add_conv_backward(plan, conv, raw_gradient(plan, conv, g, false), &input, &sums, list));
@@ -114,12 +123,13 @@ static dd_status build_unit(struct dd_plan *plan, int u, bool gate, struct dd_la
     const int last = unit->primary[unit->convs - 1].bn;
     cl_mem g = plan->tensors[u + 1 < plan->net->unit_count ? layout->units[u + 1].gradient : layout->last_gradient];
     cl_mem dx = plan->tensors[layout->units[u].gradient];
-    struct dd_join_backward join = {.out = layout->shapes[last].out, .go = g, .g = g,
-                                    .o = plan->tensors[layout->units[u].output]};
+    struct dd_join_backward join = {
+        .out = layout->shapes[last].out, .go = g, .g = g, .o = plan->tensors[layout->units[u].output]};
     if (gate)
         join.main = join_sums(plan, last, false, plan->partials);
     if (dd_has_shortcut_conv(unit))
-        join.side = join_sums(plan, unit->shortcut.bn, unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU, plan->side_partials);
+        join.side =
+            join_sums(plan, unit->shortcut.bn, unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU, plan->side_partials);
     DD_TRY(dd_join_backward(plan->device, &join, list));
     if (gate) {
         DD_TRY(add_finish(plan, last, join.main.partials, list));
@@ -139,8 +149,8 @@ static dd_status build_head(struct dd_plan *plan, struct dd_launches *list) {
                               plan->tensors[layout->logit_gradient], plan->tensors[layout->feature_gradient],
                               plan->store.fc_weight_gradient, plan->store.fc_bias_gradient, plan->workspace, list));
     const struct dd_shape shape = {layout->options.batch, net->features, net->feature_h, net->feature_w, layout->v};
-    return dd_gap_backward(plan->device, shape, plan->tensors[layout->feature_gradient], plan->tensors[layout->last_gradient],
-                           list);
+    return dd_gap_backward(plan->device, shape, plan->tensors[layout->feature_gradient],
+                           plan->tensors[layout->last_gradient], list);
 }
 
 static dd_status build_stem(struct dd_plan *plan, struct dd_launches *list) {
@@ -156,8 +166,8 @@ static dd_status build_stem(struct dd_plan *plan, struct dd_launches *list) {
         cl_mem spread = plan->tensors[layout->stem_gradient];
         DD_TRY(dd_maxpool_backward(plan->device, raw, pooled, net->pool_kernel, net->pool_stride, net->pool_pad, g,
                                    plan->tensors[layout->pooled_winner], spread, list));
-        join = (struct dd_join_backward){.out = raw, .go = spread, .g = spread, .mask_z = dd_raw(plan, 0),
-                                         .mask = dd_bn_affine(plan, 0, true)};
+        join = (struct dd_join_backward){
+            .out = raw, .go = spread, .g = spread, .mask_z = dd_raw(plan, 0), .mask = dd_bn_affine(plan, 0, true)};
         g = spread;
     }
     join.main = join_sums(plan, 0, false, plan->partials);
@@ -169,10 +179,15 @@ static dd_status build_stem(struct dd_plan *plan, struct dd_launches *list) {
 
 static dd_status build_update(struct dd_plan *plan, struct dd_launches *list) {
     const struct dd_layout *layout = &plan->layout;
-    const struct dd_sgd sgd = {.granules = (int)(layout->param_floats / (size_t)layout->granule), .granule = layout->granule,
-                               .w = plan->store.values, .m = plan->store.momentum, .g = plan->store.gradients,
-                               .owner = plan->store.owner, .active = plan->store.active,
-                               .momentum = layout->options.momentum, .weight_decay = layout->options.weight_decay};
+    const struct dd_sgd sgd = {.granules = (int)(layout->param_floats / (size_t)layout->granule),
+                               .granule = layout->granule,
+                               .w = plan->store.values,
+                               .m = plan->store.momentum,
+                               .g = plan->store.gradients,
+                               .owner = plan->store.owner,
+                               .active = plan->store.active,
+                               .momentum = layout->options.momentum,
+                               .weight_decay = layout->options.weight_decay};
     return dd_sgd_add(plan->device, &sgd, list);
 }
 

@@ -20,9 +20,9 @@ static int choose_vector(const struct dd_device_info *info, const struct dd_plan
 
 const char *dd_plan_tune_key(const struct dd_conv *conv, enum dd_conv_direction direction, char key[DD_TUNE_KEY]) {
     static const char *const directions[DD_CONV_DIRECTIONS] = {"forward", "backward data", "backward weights"};
-    snprintf(key, DD_TUNE_KEY, "conv %dx%d stride %d pad %d, %dx%dx%d to %d, V %d to %d, %s", conv->kernel, conv->kernel,
-             conv->stride, conv->pad, conv->in.c, conv->in.h, conv->in.w, conv->out.c, conv->in.v, conv->out.v,
-             directions[direction]);
+    snprintf(key, DD_TUNE_KEY, "conv %dx%d stride %d pad %d, %dx%dx%d to %d, V %d to %d, %s", conv->kernel,
+             conv->kernel, conv->stride, conv->pad, conv->in.c, conv->in.h, conv->in.w, conv->out.c, conv->in.v,
+             conv->out.v, directions[direction]);
     return key;
 }
 
@@ -70,7 +70,8 @@ dd_status dd_plan_choose(const struct dd_net *net, const struct dd_device_info *
     choice->algorithm = dd_calloc((size_t)net->bn_count, sizeof *choice->algorithm);
     if (choice->algorithm == NULL)
         return dd_fail_memory("algorithm choice", (size_t)net->bn_count * sizeof *choice->algorithm);
-    struct dd_layout layout; /* for its shapes: no algorithm is chosen yet, and whether it fits is dd_plan_check_size's question */
+    struct dd_layout
+        layout; /* for its shapes: no algorithm is chosen yet, and whether it fits is dd_plan_check_size's question */
     struct dd_device_info unlimited = *info;
     unlimited.max_alloc_bytes = DD_UNLIMITED_BYTES;
     dd_status status = dd_layout_make(net, &unlimited, options, choice, &layout);

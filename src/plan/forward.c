@@ -1,6 +1,6 @@
 /*
- * Forward launches. What is kept of a unit is each convolution's raw output and the unit's output; batch norm and ReLU between
- * convolutions are the next convolution's prologue.
+ * Forward launches. What is kept of a unit is each convolution's raw output and the unit's output; batch norm and ReLU
+ * between convolutions are the next convolution's prologue.
  */
 #include <stdlib.h>
 
@@ -26,11 +26,14 @@ static void statistics_rule(const struct dd_plan *plan, enum dd_pass_mode mode, 
 }
 
 /** Convolution `conv` of x, and its batch norm's scale and shift unless they come from the statistics. */
-static dd_status add_conv(struct dd_plan *plan, int conv, int n, enum dd_pass_mode mode, cl_mem x, struct dd_affine prologue,
-                          struct dd_launches *list) {
+static dd_status add_conv(struct dd_plan *plan, int conv, int n, enum dd_pass_mode mode, cl_mem x,
+                          struct dd_affine prologue, struct dd_launches *list) {
     const struct dd_conv shape = dd_conv_at(&plan->layout, conv, n);
     const struct dd_conv_algorithm *algorithm = plan->choice.algorithm[conv][DD_CONV_FORWARD];
-    struct dd_conv_forward_args args = {.x = x, .prologue = prologue, .w = plan->store.weight[conv], .y = dd_raw(plan, conv),
+    struct dd_conv_forward_args args = {.x = x,
+                                        .prologue = prologue,
+                                        .w = plan->store.weight[conv],
+                                        .y = dd_raw(plan, conv),
                                         .workspace = plan->workspace};
     const bool batch_statistics = mode == DD_PASS_TRAIN || mode == DD_PASS_RECALIBRATE;
     if (batch_statistics) {
@@ -44,7 +47,8 @@ static dd_status add_conv(struct dd_plan *plan, int conv, int n, enum dd_pass_mo
     struct dd_bn_vectors vectors;
     float keep, gain;
     statistics_rule(plan, mode, conv, &vectors, &keep, &gain);
-    return dd_bn_finish(plan->device, shape.out.c, dd_shape_padded_c(shape.out), args.stats, &vectors, keep, gain, 1.0f, list);
+    return dd_bn_finish(plan->device, shape.out.c, dd_shape_padded_c(shape.out), args.stats, &vectors, keep, gain, 1.0f,
+                        list);
 }
 
 static dd_status build_stem(struct dd_plan *plan, int n, enum dd_pass_mode mode, struct dd_launches *list) {
@@ -94,8 +98,8 @@ static dd_status add_join(struct dd_plan *plan, int u, int n, bool gate, struct 
     return dd_join_forward(plan->device, &join, plan->tensors[plan->layout.units[u].output], list);
 }
 
-static dd_status build_unit(struct dd_plan *plan, int u, int n, enum dd_pass_mode mode, bool gate, struct dd_launches *list,
-                            int *gate_launch) {
+static dd_status build_unit(struct dd_plan *plan, int u, int n, enum dd_pass_mode mode, bool gate,
+                            struct dd_launches *list, int *gate_launch) {
     const struct dd_unit *unit = &plan->net->units[u];
     cl_mem x = dd_unit_input(plan, u);
     struct dd_affine prologue = {0};
@@ -122,9 +126,14 @@ static dd_status build_head(struct dd_plan *plan, int n, enum dd_pass_mode mode,
     struct dd_linear linear = {.classes = net->classes, .features = net->features, .n = n};
     DD_TRY(dd_linear_forward(plan->device, &linear, features, plan->store.fc_weight, plan->store.fc_bias, logits,
                              plan->workspace, list));
-    struct dd_loss loss = {.classes = net->classes, .n = n, .logits = logits, .labels = plan->labels,
+    struct dd_loss loss = {.classes = net->classes,
+                           .n = n,
+                           .logits = logits,
+                           .labels = plan->labels,
                            .dlogits = mode == DD_PASS_TRAIN ? plan->tensors[layout->logit_gradient] : NULL,
-                           .sample_loss = plan->sample_loss, .sample_rank = plan->sample_rank, .metrics = plan->metrics};
+                           .sample_loss = plan->sample_loss,
+                           .sample_rank = plan->sample_rank,
+                           .metrics = plan->metrics};
     return dd_loss_add(plan->device, &loss, list);
 }
 

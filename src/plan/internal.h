@@ -9,40 +9,41 @@
 
 /* Indices of the tensors of a layout; -1 where a net has none. */
 struct dd_layout_unit {
-    int output;                     /* o */
-    int gradient;                   /* of the loss by the unit's *input* */
-    int inner[DD_MAX_PRIMARY];      /* gradient at the ReLU before primary convolution j, j >= 1 */
+    int output;                /* o */
+    int gradient;              /* of the loss by the unit's *input* */
+    int inner[DD_MAX_PRIMARY]; /* gradient at the ReLU before primary convolution j, j >= 1 */
 };
 
 /* Everything about a plan that follows from net, limits, options and choice: no device involved. */
 struct dd_layout {
     struct dd_plan_options options;
     int v;
-    int convs;                      /* = net->bn_count: convolution i is followed by BN i */
+    int convs;                           /* = net->bn_count: convolution i is followed by BN i */
     const struct dd_conv_layer **layers; /* [convs] */
-    struct dd_conv *shapes;         /* [convs], n = batch */
+    struct dd_conv *shapes;              /* [convs], n = batch */
     int tensor_count;
     struct dd_memory_item *tensors;
     int images, pooled_winner, stem_gradient, features, feature_gradient, logits, logit_gradient;
-    int body;                       /* input of the first unit: the stem's ReLU or the max pooling */
-    int *raw;                       /* [convs] z */
+    int body; /* input of the first unit: the stem's ReLU or the max pooling */
+    int *raw; /* [convs] z */
     struct dd_layout_unit *units;
-    int last_gradient;              /* of the loss by the last unit's output */
+    int last_gradient; /* of the loss by the last unit's output */
     struct dd_memory_arenas arenas;
     size_t workspace_bytes, partial_bytes;
     /* parameters, in floats */
     int granule;
-    size_t *param_offset;           /* [params]; trainable ones in the parameter buffer, statistics in their own */
+    size_t *param_offset; /* [params]; trainable ones in the parameter buffer, statistics in their own */
     size_t param_floats;
-    size_t gamma_base, beta_base;   /* of all BN, in the order of bn_offset */
-    size_t *bn_offset;              /* [bns] first channel in a vector over all BN layers */
+    size_t gamma_base, beta_base; /* of all BN, in the order of bn_offset */
+    size_t *bn_offset;            /* [bns] first channel in a vector over all BN layers */
     size_t bn_floats;
 };
 
 #define DD_UNLIMITED_BYTES ((uint64_t)1 << 50) /* max_alloc_bytes of a device for which everything fits */
 
-dd_status dd_layout_make(const struct dd_net *net, const struct dd_device_info *info, const struct dd_plan_options *options,
-                         const struct dd_plan_choice *choice, struct dd_layout *layout);
+dd_status dd_layout_make(const struct dd_net *net, const struct dd_device_info *info,
+                         const struct dd_plan_options *options, const struct dd_plan_choice *choice,
+                         struct dd_layout *layout);
 void dd_layout_free(struct dd_layout *layout);
 uint64_t dd_layout_bytes(const struct dd_layout *layout, const struct dd_net *net);
 
@@ -70,9 +71,9 @@ struct dd_param_store {
     cl_mem bn_work;                     /* [DD_BN_WORK_VECTORS][bn_floats] */
     cl_mem *weight, *weight_gradient;   /* [convs] */
     cl_mem fc_weight, fc_bias, fc_weight_gradient, fc_bias_gradient;
-    struct dd_bn_views *bn;             /* [bns] */
+    struct dd_bn_views *bn;                     /* [bns] */
     struct dd_bn_vectors all, all_recalibrated; /* over all BN layers at once, for inference */
-    cl_mem *views;                      /* every view, for release */
+    cl_mem *views;                              /* every view, for release */
     int view_count;
     size_t view_capacity;
 };
@@ -94,9 +95,9 @@ struct dd_forward_pass {
 
 struct dd_source {
     const struct dd_images *images;
-    cl_mem bytes;             /* all images, or a batch of them when streaming */
+    cl_mem bytes; /* all images, or a batch of them when streaming */
     bool resident;
-    struct dd_launches input[2]; /* augmentation of a full batch, and of the last one */
+    struct dd_launches input[2];     /* augmentation of a full batch, and of the last one */
     struct dd_forward_pass infer[2]; /* likewise; not for the training source */
 };
 
@@ -118,13 +119,13 @@ struct dd_plan {
     struct dd_layout layout;
     struct dd_param_store store;
     cl_mem arenas[DD_MAX_ARENAS];
-    cl_mem *tensors;          /* views, [layout.tensor_count] */
+    cl_mem *tensors;                           /* views, [layout.tensor_count] */
     cl_mem workspace, partials, side_partials; /* side: the shortcut's sums, made together with the primary path's */
     cl_mem samples, labels, mean, inverse_std; /* int4 [batch], int [batch], [C][H][W], [C] */
     cl_mem sample_loss, sample_rank, metrics;  /* [batch], int [batch], [DD_METRICS] */
     struct dd_forward_pass train, recalibrate;
-    struct dd_launches affine[2];    /* scale and shift of every BN: [enum dd_plan_statistics] */
-    struct dd_launches backward_head;   /* last layer's and pooling's backward */
+    struct dd_launches affine[2];     /* scale and shift of every BN: [enum dd_plan_statistics] */
+    struct dd_launches backward_head; /* last layer's and pooling's backward */
     struct dd_unit_lists *backward_units;
     struct dd_launches backward_stem, update;
     struct dd_source sources[DD_SOURCES];
@@ -145,7 +146,9 @@ dd_status dd_backward_build(struct dd_plan *plan);
 void dd_backward_free(struct dd_plan *plan);
 
 /* Pieces shared by forward.c and backward.c. */
-static inline cl_mem dd_raw(const struct dd_plan *plan, int conv) { return plan->tensors[plan->layout.raw[conv]]; }
+static inline cl_mem dd_raw(const struct dd_plan *plan, int conv) {
+    return plan->tensors[plan->layout.raw[conv]];
+}
 
 /** Input tensor of unit u. */
 static inline cl_mem dd_unit_input(const struct dd_plan *plan, int unit) {

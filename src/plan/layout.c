@@ -1,6 +1,6 @@
 /*
- * What a plan needs, as a pure function of the net, the device's limits and the options: shapes, lifetimes of all tensors
- * with every gate on, workspace, and where each parameter lies.
+ * What a plan needs, as a pure function of the net, the device's limits and the options: shapes, lifetimes of all
+ * tensors with every gate on, workspace, and where each parameter lies.
  */
 #include <stdlib.h>
 
@@ -55,7 +55,8 @@ static struct dd_shape unit_out_shape(const struct dd_layout *layout, const stru
     return (struct dd_shape){layout->options.batch, unit->out_c, unit->out_h, unit->out_w, layout->v};
 }
 
-/** Numbers the tensors. The gradient by the input of a unit whose shortcut is the identity is the gradient by its output, in place. */
+/** Numbers the tensors. The gradient by the input of a unit whose shortcut is the identity is the gradient by its
+ * output, in place. */
 static void list_tensors(struct dd_layout *layout, const struct dd_net *net) {
     const int n = layout->options.batch;
     const bool training = layout->options.training;
@@ -187,7 +188,8 @@ static void size_workspace(struct dd_layout *layout, const struct dd_net *net, c
         int slices = dd_bn_slices(info, conv->out);
         size_t channels = (size_t)larger((size_t)dd_shape_padded_c(conv->in), (size_t)dd_shape_padded_c(conv->out));
         for (int d = 0; d < DD_CONV_DIRECTIONS; d++) {
-            const bool unused = d != DD_CONV_FORWARD && (!layout->options.training || (i == 0 && d == DD_CONV_BACKWARD_DATA));
+            const bool unused =
+                d != DD_CONV_FORWARD && (!layout->options.training || (i == 0 && d == DD_CONV_BACKWARD_DATA));
             if (choice->algorithm[i][d] == NULL || unused)
                 continue;
             struct dd_conv_needs needs = {0};
@@ -249,8 +251,9 @@ static dd_status allocate(struct dd_layout *layout, const struct dd_net *net) {
     return DD_OK;
 }
 
-dd_status dd_layout_make(const struct dd_net *net, const struct dd_device_info *info, const struct dd_plan_options *options,
-                         const struct dd_plan_choice *choice, struct dd_layout *layout) {
+dd_status dd_layout_make(const struct dd_net *net, const struct dd_device_info *info,
+                         const struct dd_plan_options *options, const struct dd_plan_choice *choice,
+                         struct dd_layout *layout) {
     *layout = (struct dd_layout){.options = *options, .v = choice->vector, .convs = net->bn_count};
     layout->pooled_winner = layout->stem_gradient = layout->feature_gradient = layout->logit_gradient = -1;
     layout->last_gradient = -1;
@@ -266,7 +269,8 @@ dd_status dd_layout_make(const struct dd_net *net, const struct dd_device_info *
     size_workspace(layout, net, info, choice);
     place_params(layout, net);
     DD_GOTO(status, error,
-            dd_memory_place(layout->tensors, layout->tensor_count, alignment, (size_t)info->max_alloc_bytes, &layout->arenas));
+            dd_memory_place(layout->tensors, layout->tensor_count, alignment, (size_t)info->max_alloc_bytes,
+                            &layout->arenas));
     return DD_OK;
 error:
     dd_layout_free(layout);

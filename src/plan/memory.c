@@ -21,7 +21,8 @@ static size_t align_up(size_t bytes, size_t alignment) {
     return (bytes + alignment - 1) / alignment * alignment;
 }
 
-/** Lowest offset in `arena` where item fits beside the placed ones that are live with it; (size_t)-1 if none below limit. */
+/** Lowest offset in `arena` where item fits beside the placed ones that are live with it; (size_t)-1 if none below
+ * limit. */
 static size_t lowest_offset(const struct dd_memory_item *item, struct dd_memory_item **placed, int count, int arena,
                             size_t alignment, size_t limit, struct dd_memory_item **neighbours) {
     int live = 0;

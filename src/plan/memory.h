@@ -10,8 +10,8 @@
 struct dd_memory_item {
     size_t bytes;
     int first, last;
-    int arena;      /* out: which buffer; -1: none */
-    size_t offset;  /* out: bytes, a multiple of the alignment */
+    int arena;     /* out: which buffer; -1: none */
+    size_t offset; /* out: bytes, a multiple of the alignment */
 };
 
 enum { DD_MAX_ARENAS = 64 };
@@ -22,9 +22,10 @@ struct dd_memory_arenas {
 };
 
 /**
- * Places every item; two that are live together never overlap. DD_ERROR_MEMORY if one item exceeds limit (bytes of one buffer), or more
- * than DD_MAX_ARENAS buffers would be needed.
+ * Places every item; two that are live together never overlap. DD_ERROR_MEMORY if one item exceeds limit (bytes of one
+ * buffer), or more than DD_MAX_ARENAS buffers would be needed.
  */
-dd_status dd_memory_place(struct dd_memory_item *items, int count, size_t alignment, size_t limit, struct dd_memory_arenas *arenas);
+dd_status dd_memory_place(struct dd_memory_item *items, int count, size_t alignment, size_t limit,
+                          struct dd_memory_arenas *arenas);
 
 #endif

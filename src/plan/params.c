@@ -44,8 +44,8 @@ static dd_status bn_views(struct dd_plan *plan, size_t channel, size_t floats, s
     DD_TRY(view(plan, store->running, total + channel, floats, &bn->vectors.running_var));
     DD_TRY(view(plan, store->recalibrated, channel, floats, &bn->recalibrated_mean));
     DD_TRY(view(plan, store->recalibrated, total + channel, floats, &bn->recalibrated_var));
-    cl_mem *work[DD_BN_WORK_VECTORS] = {&bn->vectors.mean,  &bn->vectors.invstd, &bn->vectors.scale, &bn->vectors.shift,
-                                        &bn->k1, &bn->k2, &bn->k3};
+    cl_mem *work[DD_BN_WORK_VECTORS] = {
+        &bn->vectors.mean, &bn->vectors.invstd, &bn->vectors.scale, &bn->vectors.shift, &bn->k1, &bn->k2, &bn->k3};
     for (size_t i = 0; i < DD_BN_WORK_VECTORS; i++)
         DD_TRY(view(plan, store->bn_work, i * total + channel, floats, work[i]));
     if (layout->options.training) {
@@ -106,8 +106,8 @@ static dd_status write_owners(struct dd_plan *plan) {
         const size_t starts[3] = {layout->param_offset[layout->layers[i]->weight],
                                   layout->gamma_base + layout->bn_offset[i], layout->beta_base + layout->bn_offset[i]};
         const size_t channels = (size_t)dd_shape_padded_c(conv->out);
-        const size_t counts[3] = {dd_weight_floats(conv->out.c, conv->in.c, conv->kernel, conv->out.v, conv->in.v), channels,
-                                  channels};
+        const size_t counts[3] = {dd_weight_floats(conv->out.c, conv->in.c, conv->kernel, conv->out.v, conv->in.v),
+                                  channels, channels};
         for (int part = 0; part < 3; part++)
             for (size_t g = starts[part] / granule; g * granule < starts[part] + counts[part]; g++)
                 owner[g] = weight->unit;
@@ -187,7 +187,8 @@ static size_t set_floats(const struct dd_plan *plan, bool trainable) {
 }
 
 /** Moves all parameters of one kind (trainable or statistics) of a set. */
-static dd_status transfer(struct dd_plan *plan, enum dd_plan_set set, bool trainable, float *const *values, bool to_device) {
+static dd_status transfer(struct dd_plan *plan, enum dd_plan_set set, bool trainable, float *const *values,
+                          bool to_device) {
     const struct dd_net *net = plan->net;
     const struct dd_param like = {.trainable = trainable};
     cl_mem buffer = set_buffer(plan, &like, set);

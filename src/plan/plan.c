@@ -10,8 +10,8 @@
 #include "ops/augment.h"
 #include "plan/internal.h"
 
-dd_status dd_plan_bytes(const struct dd_net *net, const struct dd_device_info *info, const struct dd_plan_options *options,
-                        const struct dd_plan_choice *choice, uint64_t *bytes) {
+dd_status dd_plan_bytes(const struct dd_net *net, const struct dd_device_info *info,
+                        const struct dd_plan_options *options, const struct dd_plan_choice *choice, uint64_t *bytes) {
     struct dd_layout layout;
     DD_TRY(dd_layout_make(net, info, options, choice, &layout));
     *bytes = dd_layout_bytes(&layout, net);
@@ -29,8 +29,8 @@ static bool batch_fits(const struct dd_net *net, const struct dd_device_info *in
 }
 
 /** DD_ERROR_MEMORY: what was needed, what the device has, the largest batch that would fit. */
-static dd_status fail_size(const struct dd_net *net, const struct dd_device_info *info, const struct dd_plan_options *options,
-                           const struct dd_plan_choice *choice) {
+static dd_status fail_size(const struct dd_net *net, const struct dd_device_info *info,
+                           const struct dd_plan_options *options, const struct dd_plan_choice *choice) {
     struct dd_device_info unlimited = *info;
     uint64_t needed = 0;
     int fits = 0;
@@ -43,13 +43,15 @@ static dd_status fail_size(const struct dd_net *net, const struct dd_device_info
     if (fits > 0)
         snprintf(advice, sizeof advice, "the largest batch that would fit is %d", fits);
     const unsigned long long mib = 1 << 20;
-    return dd_fail(DD_ERROR_MEMORY, "%s at batch %d needs %llu MiB of device memory; %s has %llu MiB (%llu MiB a buffer): %s",
-                   net->name, options->batch, (unsigned long long)needed / mib, info->name,
-                   (unsigned long long)info->global_bytes / mib, (unsigned long long)info->max_alloc_bytes / mib, advice);
+    return dd_fail(
+        DD_ERROR_MEMORY, "%s at batch %d needs %llu MiB of device memory; %s has %llu MiB (%llu MiB a buffer): %s",
+        net->name, options->batch, (unsigned long long)needed / mib, info->name,
+        (unsigned long long)info->global_bytes / mib, (unsigned long long)info->max_alloc_bytes / mib, advice);
 }
 
-dd_status dd_plan_check_size(const struct dd_net *net, const struct dd_device_info *info, const struct dd_plan_options *options,
-                             const struct dd_plan_choice *choice, uint64_t *bytes) {
+dd_status dd_plan_check_size(const struct dd_net *net, const struct dd_device_info *info,
+                             const struct dd_plan_options *options, const struct dd_plan_choice *choice,
+                             uint64_t *bytes) {
     const dd_status status = dd_plan_bytes(net, info, options, choice, bytes);
     if (status == DD_ERROR_MEMORY || (status == DD_OK && *bytes > info->global_bytes))
         return fail_size(net, info, options, choice);
@@ -78,7 +80,8 @@ static dd_status create_tensors(struct dd_plan *plan) {
     for (int i = 0; i < layout->tensor_count; i++) {
         const struct dd_memory_item *item = &layout->tensors[i];
         if (item->arena >= 0)
-            DD_TRY(dd_buffer_view(plan->device, plan->arenas[item->arena], item->offset, item->bytes, &plan->tensors[i]));
+            DD_TRY(
+                dd_buffer_view(plan->device, plan->arenas[item->arena], item->offset, item->bytes, &plan->tensors[i]));
     }
     return DD_OK;
 }
@@ -104,7 +107,8 @@ static dd_status create_buffers(struct dd_plan *plan) {
         {&plan->metrics, DD_METRICS * sizeof(float), "metrics"},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-        DD_TRY(dd_buffer_create(plan->device, wanted[i].bytes > 0 ? wanted[i].bytes : 4, wanted[i].what, wanted[i].buffer));
+        DD_TRY(dd_buffer_create(plan->device, wanted[i].bytes > 0 ? wanted[i].bytes : 4, wanted[i].what,
+                                wanted[i].buffer));
     return DD_OK;
 }
 
@@ -151,9 +155,10 @@ static dd_status fill(struct dd_plan *plan, const struct dd_plan_options *option
     DD_TRY(dd_layout_make(plan->net, &plan->device->info, options, &plan->choice, &plan->layout));
     const dd_status status = create_all(plan);
     if (status == DD_ERROR_MEMORY)
-        return dd_fail_prefix(status, "%s at batch %d needs %llu MiB of device memory, %s has %llu MiB but refused them; try --batch %d",
-                              plan->net->name, options->batch, (unsigned long long)needed >> 20, plan->device->info.name,
-                              (unsigned long long)plan->device->info.global_bytes >> 20, (options->batch + 1) / 2);
+        return dd_fail_prefix(
+            status, "%s at batch %d needs %llu MiB of device memory, %s has %llu MiB but refused them; try --batch %d",
+            plan->net->name, options->batch, (unsigned long long)needed >> 20, plan->device->info.name,
+            (unsigned long long)plan->device->info.global_bytes >> 20, (options->batch + 1) / 2);
     return status;
 }
 
@@ -167,7 +172,8 @@ dd_status dd_plan_create(dd_device *device, const struct dd_net *net, const stru
     plan->net = net;
     dd_status status;
     DD_GOTO(status, error,
-            choice != NULL ? copy_choice(choice, &plan->choice) : dd_plan_choose(net, &device->info, options, &plan->choice));
+            choice != NULL ? copy_choice(choice, &plan->choice)
+                           : dd_plan_choose(net, &device->info, options, &plan->choice));
     DD_GOTO(status, error, fill(plan, options));
     *out = plan;
     return DD_OK;
@@ -210,8 +216,9 @@ void dd_plan_destroy(dd_plan **handle) {
     free(plan->tensors);
     for (int i = 0; i < DD_MAX_ARENAS; i++)
         dd_buffer_release(plan->device, &plan->arenas[i]);
-    cl_mem *buffers[] = {&plan->workspace,   &plan->partials,    &plan->side_partials, &plan->samples, &plan->labels, &plan->mean,
-                         &plan->inverse_std, &plan->sample_loss, &plan->sample_rank, &plan->metrics};
+    cl_mem *buffers[] = {&plan->workspace,   &plan->partials, &plan->side_partials, &plan->samples,
+                         &plan->labels,      &plan->mean,     &plan->inverse_std,   &plan->sample_loss,
+                         &plan->sample_rank, &plan->metrics};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         dd_buffer_release(plan->device, buffers[i]);
     dd_store_destroy(plan);
@@ -258,16 +265,19 @@ static dd_status create_pixels(struct dd_plan *plan, struct dd_source *source) {
 
 static dd_status build_input(struct dd_plan *plan, struct dd_source *source, int n, struct dd_launches *list) {
     const struct dd_net *net = plan->net;
-    const struct dd_augment augment = {.out = {n, net->channels, net->height, net->width, 1}, .bytes = source->bytes,
-                                       .samples = plan->samples, .mean = plan->mean, .inverse_std = plan->inverse_std};
+    const struct dd_augment augment = {.out = {n, net->channels, net->height, net->width, 1},
+                                       .bytes = source->bytes,
+                                       .samples = plan->samples,
+                                       .mean = plan->mean,
+                                       .inverse_std = plan->inverse_std};
     return dd_augment_add(plan->device, &augment, plan->tensors[plan->layout.images], list);
 }
 
 dd_status dd_plan_bind(dd_plan *plan, enum dd_plan_source which, const struct dd_images *images) {
     const struct dd_net *net = plan->net;
     if (images->channels != net->channels || images->height != net->height || images->width != net->width)
-        return dd_fail(DD_ERROR_DATA, "images are %dx%dx%d, the network takes %dx%dx%d", images->channels, images->height,
-                       images->width, net->channels, net->height, net->width);
+        return dd_fail(DD_ERROR_DATA, "images are %dx%dx%d, the network takes %dx%dx%d", images->channels,
+                       images->height, images->width, net->channels, net->height, net->width);
     struct dd_source *source = &plan->sources[which];
     const int batch = plan->layout.options.batch;
     source->images = images;

@@ -12,12 +12,14 @@
 static void gather_pixels(const struct dd_plan *plan, const struct dd_source *source, struct dd_slot *slot, int n) {
     const size_t bytes = (size_t)plan->net->channels * plan->net->height * plan->net->width;
     for (int i = 0; i < n; i++) {
-        memcpy(slot->pixels + (size_t)i * bytes, source->images->pixels + (size_t)slot->samples[i].index * bytes, bytes);
+        memcpy(slot->pixels + (size_t)i * bytes, source->images->pixels + (size_t)slot->samples[i].index * bytes,
+               bytes);
         slot->samples[i].index = i;
     }
 }
 
-/** Queues the upload of n samples with their labels and their way into the images tensor; the slot's memory stays in use. */
+/** Queues the upload of n samples with their labels and their way into the images tensor; the slot's memory stays in
+ * use. */
 static dd_status enqueue_samples(struct dd_plan *plan, struct dd_source *source, struct dd_slot *slot,
                                  const struct dd_sample *samples, int n, const struct dd_launches *input) {
     memcpy(slot->samples, samples, (size_t)n * sizeof *samples);
@@ -42,7 +44,8 @@ dd_status dd_plan_enqueue_input(dd_plan *plan, const unsigned char *gates, const
     const int units = plan->net->unit_count;
     for (int u = 0; u < units; u++)
         slot->active[u] = gates[u];
-    DD_TRY(dd_buffer_write_async(plan->device, plan->store.active, 0, (size_t)units * sizeof *slot->active, slot->active));
+    DD_TRY(
+        dd_buffer_write_async(plan->device, plan->store.active, 0, (size_t)units * sizeof *slot->active, slot->active));
     struct dd_source *source = &plan->sources[DD_SOURCE_TRAIN];
     return enqueue_samples(plan, source, slot, samples, plan->layout.options.batch, &source->input[0]);
 }
@@ -81,7 +84,8 @@ int dd_plan_outstanding(const dd_plan *plan) {
     return plan->slot_used;
 }
 
-dd_status dd_plan_step(dd_plan *plan, uint64_t iteration, const unsigned char *gates, const struct dd_sample *samples, double lr) {
+dd_status dd_plan_step(dd_plan *plan, uint64_t iteration, const unsigned char *gates, const struct dd_sample *samples,
+                       double lr) {
     if (plan->slot_used == DD_RUN_AHEAD)
         return dd_fail(DD_ERROR_INTERNAL, "%d steps are queued and none was collected", DD_RUN_AHEAD);
     struct dd_slot *slot = next_slot(plan);
@@ -133,7 +137,8 @@ static dd_status read_logits(struct dd_plan *plan, int n, float *logits) {
     float *by_class = dd_calloc(count, sizeof *by_class);
     if (by_class == NULL)
         return dd_fail_memory("logits", count * sizeof *by_class);
-    dd_status status = dd_buffer_read(plan->device, plan->tensors[plan->layout.logits], 0, count * sizeof *by_class, by_class);
+    dd_status status =
+        dd_buffer_read(plan->device, plan->tensors[plan->layout.logits], 0, count * sizeof *by_class, by_class);
     for (size_t k = 0; k < classes; k++)
         for (size_t i = 0; i < (size_t)n; i++)
             logits[i * classes + k] = by_class[k * (size_t)n + i];
@@ -141,8 +146,8 @@ static dd_status read_logits(struct dd_plan *plan, int n, float *logits) {
     return status;
 }
 
-static dd_status evaluate_batch(struct dd_plan *plan, struct dd_source *source, struct dd_slot *slot, int first, int n, int32_t *ranks, float *losses,
-                                float *logits) {
+static dd_status evaluate_batch(struct dd_plan *plan, struct dd_source *source, struct dd_slot *slot, int first, int n,
+                                int32_t *ranks, float *losses, float *logits) {
     const int which = n == plan->layout.options.batch ? 0 : 1;
     if (source->infer[which].n != n)
         return dd_fail(DD_ERROR_INTERNAL, "no launches are prepared for an evaluation batch of %d", n);
@@ -154,8 +159,10 @@ static dd_status evaluate_batch(struct dd_plan *plan, struct dd_source *source, 
     dd_status status;
     DD_GOTO(status, done, enqueue_samples(plan, source, slot, samples, n, &source->input[which]));
     DD_GOTO(status, done, enqueue_pass(plan, &source->infer[which]));
-    DD_GOTO(status, done, dd_buffer_read_async(plan->device, plan->sample_rank, 0, (size_t)n * sizeof *ranks, ranks, NULL));
-    DD_GOTO(status, done, dd_buffer_read_async(plan->device, plan->sample_loss, 0, (size_t)n * sizeof *losses, losses, NULL));
+    DD_GOTO(status, done,
+            dd_buffer_read_async(plan->device, plan->sample_rank, 0, (size_t)n * sizeof *ranks, ranks, NULL));
+    DD_GOTO(status, done,
+            dd_buffer_read_async(plan->device, plan->sample_loss, 0, (size_t)n * sizeof *losses, losses, NULL));
     if (logits != NULL)
         status = read_logits(plan, n, logits);
 done:
@@ -163,8 +170,8 @@ done:
     return status;
 }
 
-dd_status dd_plan_evaluate(dd_plan *plan, enum dd_plan_source source, int first, int count, enum dd_plan_statistics statistics, int32_t *ranks, float *losses,
-                           float *logits) {
+dd_status dd_plan_evaluate(dd_plan *plan, enum dd_plan_source source, int first, int count,
+                           enum dd_plan_statistics statistics, int32_t *ranks, float *losses, float *logits) {
     const int batch = plan->layout.options.batch;
     dd_status status;
     DD_TRY(dd_device_finish(plan->device)); /* the slots' memory is free now */
@@ -179,7 +186,8 @@ dd_status dd_plan_evaluate(dd_plan *plan, enum dd_plan_source source, int first,
                                ranks + done, losses + done, scores));
     }
 done:;
-    dd_status finished = dd_device_finish(plan->device); /* also after a failure: the queue reads and writes the caller's memory */
+    dd_status finished =
+        dd_device_finish(plan->device); /* also after a failure: the queue reads and writes the caller's memory */
     return status != DD_OK ? status : finished;
 }
 

@@ -119,11 +119,13 @@ static void compare_sums(struct dd_check *check, const char *what, struct dd_sha
                          const double *g) {
     const int slices = c->sums.partials.slices;
     const size_t padded = (size_t)dd_shape_padded_c(out), bytes = (size_t)slices * 2 * padded * sizeof(float);
-    const double tolerance_of_sum = DD_CHECK_EPSILON * (8 + 2 * (double)dd_shape_pixels(out)); /* terms of magnitude 1 */
+    const double tolerance_of_sum =
+        DD_CHECK_EPSILON * (8 + 2 * (double)dd_shape_pixels(out)); /* terms of magnitude 1 */
     float *partial = malloc(bytes);
     if (check->status == DD_OK)
-        check->status = partial == NULL ? dd_fail(DD_ERROR_MEMORY, "out of host memory (partial sums, %zu bytes)", bytes)
-                                        : dd_buffer_read(check->device, c->sums.partials.sums, 0, bytes, partial);
+        check->status = partial == NULL
+                            ? dd_fail(DD_ERROR_MEMORY, "out of host memory (partial sums, %zu bytes)", bytes)
+                            : dd_buffer_read(check->device, c->sums.partials.sums, 0, bytes, partial);
     for (int k = 0; check->status == DD_OK && k < out.c; ++k) {
         double want[2], got[2] = {0, 0};
         refer_sums(out, c, g, k, want);

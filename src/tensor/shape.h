@@ -9,18 +9,30 @@ struct dd_shape {
     int n, c, h, w, v;
 };
 
-static inline int dd_div_up(int a, int b) { return (a + b - 1) / b; }
-static inline int dd_shape_blocks(struct dd_shape s) { return dd_div_up(s.c, s.v); }
-static inline int dd_shape_padded_c(struct dd_shape s) { return dd_shape_blocks(s) * s.v; }
+static inline int dd_div_up(int a, int b) {
+    return (a + b - 1) / b;
+}
+static inline int dd_shape_blocks(struct dd_shape s) {
+    return dd_div_up(s.c, s.v);
+}
+static inline int dd_shape_padded_c(struct dd_shape s) {
+    return dd_shape_blocks(s) * s.v;
+}
 /** Pixels of one channel over all images: n * h * w. */
-static inline size_t dd_shape_pixels(struct dd_shape s) { return (size_t)s.n * s.h * s.w; }
+static inline size_t dd_shape_pixels(struct dd_shape s) {
+    return (size_t)s.n * s.h * s.w;
+}
 /** Floats, channel padding included. */
-static inline size_t dd_shape_floats(struct dd_shape s) { return dd_shape_pixels(s) * dd_shape_padded_c(s); }
+static inline size_t dd_shape_floats(struct dd_shape s) {
+    return dd_shape_pixels(s) * dd_shape_padded_c(s);
+}
 
 /**
  * Output extent of a convolution or pooling window along one axis: floor((in + 2 pad - kernel) / stride) + 1.
  */
-static inline int dd_window_out(int in, int kernel, int stride, int pad) { return (in + 2 * pad - kernel) / stride + 1; }
+static inline int dd_window_out(int in, int kernel, int stride, int pad) {
+    return (in + 2 * pad - kernel) / stride + 1;
+}
 
 /**
  * Convolution weights on the device: [O/Vo][I/Vi][K][K][Vi][Vo], padded with zeros; OIHW when both V are 1.

@@ -12,8 +12,12 @@ static dd_status save(struct dd_run *run, const char *name, const struct dd_host
     char *path = dd_path_join(run->dir, name);
     if (path == NULL)
         return dd_fail_memory("path", strlen(run->dir));
-    const struct dd_model_meta meta = {.net = run->net, .gate = run->config.gate, .class_names = run->dataset->class_names,
-                                       .iteration = run->iteration, .mean = run->mean, .std = run->std};
+    const struct dd_model_meta meta = {.net = run->net,
+                                       .gate = run->config.gate,
+                                       .class_names = run->dataset->class_names,
+                                       .iteration = run->iteration,
+                                       .mean = run->mean,
+                                       .std = run->std};
     dd_status status = dd_model_save(path, &meta, params);
     free(path);
     return status;
@@ -22,7 +26,8 @@ static dd_status save(struct dd_run *run, const char *name, const struct dd_host
 /** Drops a tensor of training's own statistics where it equals the one beside it. */
 static void drop_equal(const struct dd_net *net, struct dd_host_params *params) {
     for (int i = 0; i < net->param_count; i++) {
-        if (params->running[i] == NULL || memcmp(params->running[i], params->values[i], net->params[i].count * sizeof(float)) != 0)
+        if (params->running[i] == NULL ||
+            memcmp(params->running[i], params->values[i], net->params[i].count * sizeof(float)) != 0)
             continue;
         free(params->running[i]);
         params->running[i] = NULL;
@@ -77,15 +82,16 @@ dd_status dd_checkpoint_check_names(const struct dd_run *run, const char *path, 
                  {"gate policy", model->gate, run->config.gate}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (strcmp(texts[i].file, texts[i].config) != 0)
-            return dd_fail(DD_ERROR_DATA, "%s cannot be resumed: its %s is %s, config.json says %s", path, texts[i].what,
-                           texts[i].file, texts[i].config);
+            return dd_fail(DD_ERROR_DATA, "%s cannot be resumed: its %s is %s, config.json says %s", path,
+                           texts[i].what, texts[i].file, texts[i].config);
     char image[48];
     snprintf(image, sizeof image, "%d,%d,%d", model->net->channels, model->net->height, model->net->width);
     if (strcmp(image, run->config.image) != 0)
         return dd_fail(DD_ERROR_DATA, "%s cannot be resumed: its images are %s, config.json says %s", path, image,
                        run->config.image);
     if (model->iteration < 0 || model->iteration > run->config.iterations)
-        return dd_fail(DD_ERROR_USAGE, "%s is at iteration %" PRId64 ", beyond the run's %" PRId64 "; give more --iterations", path,
+        return dd_fail(DD_ERROR_USAGE,
+                       "%s is at iteration %" PRId64 ", beyond the run's %" PRId64 "; give more --iterations", path,
                        model->iteration, run->config.iterations);
     return DD_OK;
 }
@@ -109,7 +115,8 @@ static dd_status upload(struct dd_run *run, const char *path, struct dd_model *m
     for (int i = 0; i < run->net->param_count; i++) {
         const struct dd_param *param = &run->net->params[i];
         if (param->trainable && model->params.momentum[i] == NULL)
-            return dd_fail(DD_ERROR_DATA, "%s cannot be resumed: it has no tensor optimizer.momentum.%s", path, param->name);
+            return dd_fail(DD_ERROR_DATA, "%s cannot be resumed: it has no tensor optimizer.momentum.%s", path,
+                           param->name);
         if (model->params.running[i] != NULL)
             model->params.values[i] = model->params.running[i]; /* training goes on from its own statistics */
     }

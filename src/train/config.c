@@ -20,15 +20,48 @@ static const struct field {
     enum field_type type;
     size_t offset, size;
 } fields[] = {
-#define TEXT(key) {#key, FIELD_TEXT, offsetof(struct dd_run_config, key), sizeof(((struct dd_run_config *)0)->key)}
-#define INTEGER(key) {#key, FIELD_INTEGER, offsetof(struct dd_run_config, key), 0}
-#define REAL(key) {#key, FIELD_REAL, offsetof(struct dd_run_config, key), 0}
-    TEXT(data), TEXT(image_size), TEXT(net), TEXT(shortcut), TEXT(gate), TEXT(gate_first), INTEGER(batch),
-    INTEGER(iterations), INTEGER(epochs), TEXT(recipe), TEXT(augment), REAL(lr), REAL(momentum), REAL(weight_decay),
-    TEXT(lr_drops), INTEGER(lr_warmup), INTEGER(seed), REAL(eval_every), INTEGER(bn_recalibrate), INTEGER(val_split),
-    INTEGER(log_every), INTEGER(save_every), REAL(save_minutes), TEXT(algorithm), TEXT(vector), INTEGER(threads),
-    TEXT(image), INTEGER(classes), INTEGER(train_images), INTEGER(test_images), INTEGER(iterations_per_epoch),
-    TEXT(train_hash), TEXT(test_hash), TEXT(device_name), TEXT(device_driver), TEXT(device_platform),
+#define TEXT(key)                                                                                                      \
+    { #key, FIELD_TEXT, offsetof(struct dd_run_config, key), sizeof(((struct dd_run_config *)0)->key) }
+#define INTEGER(key)                                                                                                   \
+    { #key, FIELD_INTEGER, offsetof(struct dd_run_config, key), 0 }
+#define REAL(key)                                                                                                      \
+    { #key, FIELD_REAL, offsetof(struct dd_run_config, key), 0 }
+    TEXT(data),
+    TEXT(image_size),
+    TEXT(net),
+    TEXT(shortcut),
+    TEXT(gate),
+    TEXT(gate_first),
+    INTEGER(batch),
+    INTEGER(iterations),
+    INTEGER(epochs),
+    TEXT(recipe),
+    TEXT(augment),
+    REAL(lr),
+    REAL(momentum),
+    REAL(weight_decay),
+    TEXT(lr_drops),
+    INTEGER(lr_warmup),
+    INTEGER(seed),
+    REAL(eval_every),
+    INTEGER(bn_recalibrate),
+    INTEGER(val_split),
+    INTEGER(log_every),
+    INTEGER(save_every),
+    REAL(save_minutes),
+    TEXT(algorithm),
+    TEXT(vector),
+    INTEGER(threads),
+    TEXT(image),
+    INTEGER(classes),
+    INTEGER(train_images),
+    INTEGER(test_images),
+    INTEGER(iterations_per_epoch),
+    TEXT(train_hash),
+    TEXT(test_hash),
+    TEXT(device_name),
+    TEXT(device_driver),
+    TEXT(device_platform),
     INTEGER(chosen_vector),
 #undef TEXT
 #undef INTEGER
@@ -115,14 +148,21 @@ static dd_status copy_texts(const struct dd_train_options *options, struct dd_ru
 }
 
 dd_status dd_config_from_options(const struct dd_train_options *options, struct dd_run_config *config) {
-    *config = (struct dd_run_config){
-        .batch = options->batch, .iterations = options->iterations, .epochs = options->epochs, .lr = stored(options->lr),
-        .momentum = stored(options->momentum), .weight_decay = stored(options->weight_decay), .lr_warmup = options->lr_warmup,
-        .seed = (int64_t)options->seed, .eval_every = options->eval_every < 0 ? 1 : stored(options->eval_every),
-        .bn_recalibrate = options->bn_recalibrate, .val_split = options->val_split,
-        .log_every = options->log_every < 0 ? 20 : options->log_every,
-        .save_every = options->save_every < 0 ? 0 : options->save_every,
-        .save_minutes = options->save_minutes < 0 ? 10 : stored(options->save_minutes), .threads = options->threads};
+    *config = (struct dd_run_config){.batch = options->batch,
+                                     .iterations = options->iterations,
+                                     .epochs = options->epochs,
+                                     .lr = stored(options->lr),
+                                     .momentum = stored(options->momentum),
+                                     .weight_decay = stored(options->weight_decay),
+                                     .lr_warmup = options->lr_warmup,
+                                     .seed = (int64_t)options->seed,
+                                     .eval_every = options->eval_every < 0 ? 1 : stored(options->eval_every),
+                                     .bn_recalibrate = options->bn_recalibrate,
+                                     .val_split = options->val_split,
+                                     .log_every = options->log_every < 0 ? 20 : options->log_every,
+                                     .save_every = options->save_every < 0 ? 0 : options->save_every,
+                                     .save_minutes = options->save_minutes < 0 ? 10 : stored(options->save_minutes),
+                                     .threads = options->threads};
     if (options->data == NULL || options->net == NULL)
         return dd_fail(DD_ERROR_USAGE, "%s is missing", options->data == NULL ? "--data" : "--net");
     if (options->iterations >= 0 && options->epochs >= 0)
@@ -165,8 +205,8 @@ static json_t *algorithms_json(const struct dd_net *net, const struct dd_plan_ch
     return all;
 }
 
-dd_status dd_config_save(const struct dd_run_config *config, const struct dd_net *net, const struct dd_plan_choice *choice,
-                         const char *dir) {
+dd_status dd_config_save(const struct dd_run_config *config, const struct dd_net *net,
+                         const struct dd_plan_choice *choice, const char *dir) {
     dd_status status = DD_ERROR_MEMORY;
     char *text = NULL, *path = dd_path_join(dir, "config.json");
     json_t *root = json_object();
@@ -192,7 +232,8 @@ struct dd_config_algorithms {
     json_t *root;
 };
 
-static dd_status read_field(const struct field *field, const json_t *root, const char *path, struct dd_run_config *config) {
+static dd_status read_field(const struct field *field, const json_t *root, const char *path,
+                            struct dd_run_config *config) {
     char *place = (char *)config + field->offset;
     const json_t *value = json_object_get(root, field->key);
     if (field->type == FIELD_TEXT && json_is_string(value) && json_string_length(value) < field->size)
@@ -202,7 +243,8 @@ static dd_status read_field(const struct field *field, const json_t *root, const
     else if (field->type == FIELD_REAL && json_is_number(value))
         *(double *)(void *)place = json_number_value(value);
     else
-        return dd_fail(DD_ERROR_DATA, "%s: \"%s\" is missing or of the wrong type; the run cannot be resumed", path, field->key);
+        return dd_fail(DD_ERROR_DATA, "%s: \"%s\" is missing or of the wrong type; the run cannot be resumed", path,
+                       field->key);
     return DD_OK;
 }
 
@@ -274,7 +316,8 @@ dd_status dd_config_choice(const struct dd_run_config *config, const struct dd_c
             if (choice->algorithm[i][d] == NULL && !(i == 0 && d == DD_CONV_BACKWARD_DATA)) {
                 free(choice->algorithm);
                 choice->algorithm = NULL;
-                return dd_fail(DD_ERROR_DATA, "config.json names no known algorithm for %s %s; the run cannot be resumed", name,
+                return dd_fail(DD_ERROR_DATA,
+                               "config.json names no known algorithm for %s %s; the run cannot be resumed", name,
                                direction_names[d]);
             }
         }

@@ -13,33 +13,34 @@ struct dd_run_config {
     int64_t batch, iterations, epochs; /* epochs -1: iterations were given */
     char recipe[16], augment[16];
     double lr, momentum, weight_decay;
-    char lr_drops[256];              /* as frozen: "32000,48000" or "none"; "": not yet known */
+    char lr_drops[256]; /* as frozen: "32000,48000" or "none"; "": not yet known */
     int64_t lr_warmup;
-    int64_t seed;                    /* bits of the unsigned seed */
+    int64_t seed; /* bits of the unsigned seed */
     double eval_every;
     int64_t bn_recalibrate, val_split;
     int64_t log_every, save_every;
     double save_minutes;
-    char algorithm[16], vector[8];   /* as typed */
+    char algorithm[16], vector[8]; /* as typed */
     int64_t threads;
     /* found at the start of the run */
-    char image[32];                  /* "C,H,W" */
+    char image[32]; /* "C,H,W" */
     int64_t classes, train_images, test_images, iterations_per_epoch;
     char train_hash[17], test_hash[17];
     char device_name[128], device_driver[128], device_platform[128];
     int64_t chosen_vector;
 };
 
-/** From options, checked as far as that goes without data (ranges, recipe, augment, algorithm, vector). DD_ERROR_USAGE. */
+/** From options, checked as far as that goes without data (ranges, recipe, augment, algorithm, vector). DD_ERROR_USAGE.
+ */
 dd_status dd_config_from_options(const struct dd_train_options *options, struct dd_run_config *config);
 
 /** Writes DIR/config.json, with the algorithm of each convolution by its parameter's name. */
-dd_status dd_config_save(const struct dd_run_config *config, const struct dd_net *net, const struct dd_plan_choice *choice,
-                         const char *dir);
+dd_status dd_config_save(const struct dd_run_config *config, const struct dd_net *net,
+                         const struct dd_plan_choice *choice, const char *dir);
 
 /**
- * Reads DIR/config.json. DD_ERROR_DATA if it is missing, damaged, or of another format version. algorithms is a handle for
- * dd_config_choice, freed by dd_config_free.
+ * Reads DIR/config.json. DD_ERROR_DATA if it is missing, damaged, or of another format version. algorithms is a handle
+ * for dd_config_choice, freed by dd_config_free.
  */
 struct dd_config_algorithms;
 dd_status dd_config_load(const char *dir, struct dd_run_config *config, struct dd_config_algorithms **algorithms);

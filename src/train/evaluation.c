@@ -75,15 +75,22 @@ dd_status dd_evaluate_source(dd_plan *plan, enum dd_plan_source source, const st
 
 /** The watch of a part of the run; split NULL: of a recalibration. */
 static struct dd_watch watch_run(const struct dd_run *run, const char *split) {
-    return (struct dd_watch){
-        .stop = run->stop, .callback = run->callback, .user = run->user, .start = dd_now(),
-        .progress = {.phase = split != NULL ? "eval" : "recalibrate", .iteration = run->iteration,
-                     .iterations = run->config.iterations, .epoch = dd_run_epoch(run, run->iteration),
-                     .epochs = dd_run_epoch(run, run->config.iterations), .loss = NAN, .units = run->net->unit_count,
-                     .eval_split = split}};
+    return (struct dd_watch){.stop = run->stop,
+                             .callback = run->callback,
+                             .user = run->user,
+                             .start = dd_now(),
+                             .progress = {.phase = split != NULL ? "eval" : "recalibrate",
+                                          .iteration = run->iteration,
+                                          .iterations = run->config.iterations,
+                                          .epoch = dd_run_epoch(run, run->iteration),
+                                          .epochs = dd_run_epoch(run, run->config.iterations),
+                                          .loss = NAN,
+                                          .units = run->net->unit_count,
+                                          .eval_split = split}};
 }
 
-/** N training batches fixed by the seed, unaugmented; the whole training set is gone through before an image comes twice. */
+/** N training batches fixed by the seed, unaugmented; the whole training set is gone through before an image comes
+ * twice. */
 static dd_status recalibrate_batches(struct dd_run *run, const int32_t *order) {
     const int batch = (int)run->config.batch, count = run->train.count;
     const struct dd_watch watch = watch_run(run, NULL);
@@ -130,7 +137,8 @@ static dd_status evaluate_split(struct dd_run *run, enum dd_plan_source source, 
     int32_t *ranks = dd_calloc((size_t)images->count, sizeof *ranks);
     if (ranks == NULL)
         return dd_fail_memory("evaluation", (size_t)images->count * sizeof *ranks);
-    const enum dd_plan_statistics statistics = dd_run_recalibrates(run) ? DD_STATISTICS_RECALIBRATED : DD_STATISTICS_RUNNING;
+    const enum dd_plan_statistics statistics =
+        dd_run_recalibrates(run) ? DD_STATISTICS_RECALIBRATED : DD_STATISTICS_RUNNING;
     const struct dd_watch watch = watch_run(run, images->split);
     dd_status status =
         dd_evaluate_source(run->plan, source, images, (int)run->config.batch, statistics, &watch, ranks, result);
@@ -139,8 +147,11 @@ static dd_status evaluate_split(struct dd_run *run, enum dd_plan_source source, 
 }
 
 static dd_status log_split(struct dd_run *run, const struct dd_images *images, const struct dd_evaluation *result) {
-    const struct dd_log_eval line = {.iteration = run->iteration, .split = images->split, .error = result->error,
-                                     .loss = result->loss, .images = result->images,
+    const struct dd_log_eval line = {.iteration = run->iteration,
+                                     .split = images->split,
+                                     .error = result->error,
+                                     .loss = result->loss,
+                                     .images = result->images,
                                      .statistics = dd_run_recalibrates(run) ? "recalibrated" : "running"};
     return dd_runlog_eval(&run->log, &line);
 }

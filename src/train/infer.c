@@ -29,15 +29,16 @@ static dd_status parse_vector(const char *text, int *vector) {
 static dd_status check_options(const struct dd_model_options *options, int *vector) {
     if (options->batch < 0)
         return dd_fail(DD_ERROR_USAGE, "--batch %d is out of range: it must be at least 1", options->batch);
-    if (options->algorithm != NULL && strcmp(options->algorithm, "auto") != 0 && dd_conv_algorithm_find(options->algorithm) == NULL)
+    if (options->algorithm != NULL && strcmp(options->algorithm, "auto") != 0 &&
+        dd_conv_algorithm_find(options->algorithm) == NULL)
         return dd_fail(DD_ERROR_USAGE, "unknown convolution algorithm \"%s\"; known: auto, gemm, direct, winograd",
                        options->algorithm);
     return parse_vector(options->vector, vector);
 }
 
 static dd_status open_device(struct inference *inference, const struct dd_model_options *options) {
-    const struct dd_device_options device = {.selector = options->device, .cache_dir = options->cache_dir,
-                                             .threads = options->threads};
+    const struct dd_device_options device = {
+        .selector = options->device, .cache_dir = options->cache_dir, .threads = options->threads};
     DD_TRY(dd_device_open(&device, &inference->device));
     return dd_selftest_ensure(inference->device);
 }
@@ -49,7 +50,8 @@ static dd_status make_plan(struct inference *inference, const struct dd_model_op
     inference->batch = options->batch > 0 ? options->batch : 128;
     if (inference->batch > images->count)
         inference->batch = images->count;
-    const struct dd_plan_options plan = {.batch = inference->batch, .vector = vector,
+    const struct dd_plan_options plan = {.batch = inference->batch,
+                                         .vector = vector,
                                          .algorithm = options->algorithm != NULL ? options->algorithm : "auto"};
     DD_TRY(dd_tuning_create_plan(inference->device, model->net, &plan, false, NULL, &inference->plan));
     DD_TRY(dd_plan_upload(inference->plan, DD_SET_VALUE, model->params.values));
@@ -90,7 +92,8 @@ static dd_status count_classes(const struct dd_model *model, const struct dd_ima
     return DD_OK;
 }
 
-static dd_status open_eval_data(const struct dd_model *model, const struct dd_dataset_options *data, dd_dataset **dataset) {
+static dd_status open_eval_data(const struct dd_model *model, const struct dd_dataset_options *data,
+                                dd_dataset **dataset) {
     struct dd_dataset_options options = *data;
     options.need_test = true;
     options.need_train = false;
@@ -110,11 +113,11 @@ static dd_status evaluate_dataset(struct inference *inference, const struct dd_i
     struct dd_evaluation figures;
     watch->progress.eval_split = test->split;
     watch->start = dd_now();
-    dd_status status =
-        dd_evaluate_source(inference->plan, DD_SOURCE_TEST, test, inference->batch, DD_STATISTICS_RUNNING, watch, ranks, &figures);
+    dd_status status = dd_evaluate_source(inference->plan, DD_SOURCE_TEST, test, inference->batch,
+                                          DD_STATISTICS_RUNNING, watch, ranks, &figures);
     if (status == DD_OK) {
-        *result = (struct dd_eval_result){.images = figures.images, .error = figures.error, .error_top5 = figures.error_top5,
-                                          .loss = figures.loss};
+        *result = (struct dd_eval_result){
+            .images = figures.images, .error = figures.error, .error_top5 = figures.error_top5, .loss = figures.loss};
         snprintf(result->split, sizeof result->split, "%s", test->split);
         status = count_classes(&inference->model, test, ranks, result);
     }
@@ -129,7 +132,8 @@ static dd_status check_stop(const volatile int *stop) {
 dd_status dd_eval(const struct dd_model_options *options, const struct dd_dataset_options *data, volatile int *stop,
                   dd_train_callback callback, void *user, struct dd_eval_result *result) {
     struct inference inference = {0};
-    struct dd_watch watch = {.stop = stop, .callback = callback, .user = user, .progress = {.phase = "eval", .loss = NAN}};
+    struct dd_watch watch = {
+        .stop = stop, .callback = callback, .user = user, .progress = {.phase = "eval", .loss = NAN}};
     dd_dataset *dataset = NULL;
     dd_status status;
     int vector = 0;
@@ -164,7 +168,7 @@ enum { PREDICT_CHUNK = 512 }; /* files decoded at a time */
 
 /* Files of one chunk. */
 struct chunk {
-    struct dd_images images;  /* those that could be read */
+    struct dd_images images; /* those that could be read */
     int32_t *ranks;
     float *losses, *logits;
     char *messages[PREDICT_CHUNK]; /* NULL: read */
@@ -174,7 +178,8 @@ struct chunk {
 
 static dd_status create_chunk(const struct dd_net *net, struct chunk *chunk) {
     const size_t pixels = (size_t)net->channels * net->height * net->width, classes = (size_t)net->classes;
-    chunk->images = (struct dd_images){.split = "files", .channels = net->channels, .height = net->height, .width = net->width};
+    chunk->images =
+        (struct dd_images){.split = "files", .channels = net->channels, .height = net->height, .width = net->width};
     chunk->images.pixels = dd_calloc(PREDICT_CHUNK, pixels);
     chunk->images.labels = dd_calloc(PREDICT_CHUNK, sizeof *chunk->images.labels);
     chunk->ranks = dd_calloc(PREDICT_CHUNK, sizeof *chunk->ranks);
@@ -211,8 +216,9 @@ static dd_status read_files(struct chunk *chunk, const char *const *files, int c
     chunk->images.count = 0;
     clear_messages(chunk);
     for (int i = 0; i < count; i++) {
-        const dd_status status = dd_image_read(files[i], chunk->images.channels, chunk->images.height, chunk->images.width,
-                                               chunk->images.pixels + (size_t)chunk->images.count * pixels);
+        const dd_status status =
+            dd_image_read(files[i], chunk->images.channels, chunk->images.height, chunk->images.width,
+                          chunk->images.pixels + (size_t)chunk->images.count * pixels);
         if (status == DD_OK)
             chunk->images.count++;
         else if (status != DD_ERROR_DATA || (chunk->messages[i] = dd_strdup(dd_error_message())) == NULL)
@@ -245,9 +251,14 @@ static void deliver(const struct inference *inference, struct chunk *chunk, cons
         struct dd_prediction prediction = {.file = files[i], .status = DD_ERROR_DATA, .message = chunk->messages[i]};
         if (chunk->messages[i] == NULL) {
             rank_classes(logits, classes, chunk->probabilities, chunk->order);
-            prediction = (struct dd_prediction){.file = files[i], .status = DD_OK, .message = "", .classes = classes,
-                                                .names = (const char *const *)inference->model.class_names, .logits = logits,
-                                                .probabilities = chunk->probabilities, .order = chunk->order};
+            prediction = (struct dd_prediction){.file = files[i],
+                                                .status = DD_OK,
+                                                .message = "",
+                                                .classes = classes,
+                                                .names = (const char *const *)inference->model.class_names,
+                                                .logits = logits,
+                                                .probabilities = chunk->probabilities,
+                                                .order = chunk->order};
             logits += classes;
         }
         callback(user, &prediction);
@@ -263,8 +274,8 @@ static dd_status predict_chunk(struct inference *inference, const struct dd_mode
         if (inference->device == NULL)
             DD_TRY(open_device(inference, options));
         DD_TRY(make_plan(inference, options, vector, &chunk->images));
-        DD_TRY(dd_plan_evaluate(inference->plan, DD_SOURCE_TEST, 0, chunk->images.count, DD_STATISTICS_RUNNING, chunk->ranks,
-                                chunk->losses, chunk->logits));
+        DD_TRY(dd_plan_evaluate(inference->plan, DD_SOURCE_TEST, 0, chunk->images.count, DD_STATISTICS_RUNNING,
+                                chunk->ranks, chunk->losses, chunk->logits));
         dd_plan_destroy(&inference->plan);
     }
     deliver(inference, chunk, files, count, callback, user);
@@ -297,9 +308,15 @@ done:
 
 uint64_t dd_train_device_bytes(const dd_net *net, int batch, int vector) {
     /* A device without limits: what is asked for is the need itself. */
-    struct dd_device_info info = {.type = DD_DEVICE_CPU, .compute_units = 4, .global_bytes = UINT64_MAX / 2,
-                                  .max_alloc_bytes = (uint64_t)1 << 40, .local_bytes = 32768, .max_work_group = 256,
-                                  .base_align_bytes = 128, .float_width = (uint32_t)(vector > 0 ? vector : 1), .usable = true};
+    struct dd_device_info info = {.type = DD_DEVICE_CPU,
+                                  .compute_units = 4,
+                                  .global_bytes = UINT64_MAX / 2,
+                                  .max_alloc_bytes = (uint64_t)1 << 40,
+                                  .local_bytes = 32768,
+                                  .max_work_group = 256,
+                                  .base_align_bytes = 128,
+                                  .float_width = (uint32_t)(vector > 0 ? vector : 1),
+                                  .usable = true};
     const struct dd_plan_options options = {.batch = batch, .training = true, .algorithm = "auto", .vector = vector};
     struct dd_plan_choice choice;
     uint64_t bytes = 0;

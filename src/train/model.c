@@ -107,8 +107,8 @@ static dd_status load_meta(const char *path, struct dd_model *model) {
 }
 
 /** The tensor called prefix + the parameter's name, of the parameter's shape. */
-static dd_status load_tensor(const char *path, const struct dd_st_file *file, const struct dd_param *param, const char *prefix,
-                             bool required, float **values) {
+static dd_status load_tensor(const char *path, const struct dd_st_file *file, const struct dd_param *param,
+                             const char *prefix, bool required, float **values) {
     char name[96];
     snprintf(name, sizeof name, "%s%s", prefix, param->name);
     const struct dd_st_tensor *tensor = dd_st_find(file, name);
@@ -153,8 +153,10 @@ static dd_status load_params(const char *path, struct dd_model *model) {
 static dd_status load_input(const char *path, struct dd_model *model) {
     const struct dd_net *net = model->net;
     const size_t plane = (size_t)net->height * net->width, channels = (size_t)net->channels;
-    const struct dd_st_tensor *mean = dd_st_find(&model->file, "input.mean"), *std = dd_st_find(&model->file, "input.std");
-    if (mean == NULL || std == NULL || std->count != channels || (mean->count != channels && mean->count != channels * plane))
+    const struct dd_st_tensor *mean = dd_st_find(&model->file, "input.mean"),
+                              *std = dd_st_find(&model->file, "input.std");
+    if (mean == NULL || std == NULL || std->count != channels ||
+        (mean->count != channels && mean->count != channels * plane))
         return dd_fail(DD_ERROR_DATA, "%s: input.mean or input.std is missing or not of the image's shape", path);
     model->mean = dd_calloc(channels * plane, sizeof *model->mean);
     model->std = dd_calloc(channels, sizeof *model->std);
@@ -212,7 +214,8 @@ struct tensor_list {
     int count;
 };
 
-static void append(struct tensor_list *list, const char *prefix, const char *name, int rank, const int *dims, const float *data) {
+static void append(struct tensor_list *list, const char *prefix, const char *name, int rank, const int *dims,
+                   const float *data) {
     struct dd_st_tensor *tensor = &list->at[list->count];
     snprintf(list->names[list->count], sizeof *list->names, "%s%s", prefix, name);
     *tensor = (struct dd_st_tensor){.name = list->names[list->count], .rank = rank, .count = 1, .data = data};
@@ -282,9 +285,14 @@ dd_status dd_model_read_info(const char *file, struct dd_model_info *info) {
     struct dd_model model;
     DD_TRY(dd_model_load(file, &model));
     const struct dd_net *net = model.net;
-    *info = (struct dd_model_info){.channels = net->channels, .height = net->height, .width = net->width,
-                                   .classes = model.classes, .class_names = model.class_names, .iteration = model.iteration,
-                                   .tensors = (uint64_t)model.file.tensor_count, .bytes = model.file.size};
+    *info = (struct dd_model_info){.channels = net->channels,
+                                   .height = net->height,
+                                   .width = net->width,
+                                   .classes = model.classes,
+                                   .class_names = model.class_names,
+                                   .iteration = model.iteration,
+                                   .tensors = (uint64_t)model.file.tensor_count,
+                                   .bytes = model.file.size};
     snprintf(info->net, sizeof info->net, "%s", net->name);
     snprintf(info->shortcut, sizeof info->shortcut, "%s", model.shortcut);
     snprintf(info->gate, sizeof info->gate, "%s", model.gate);

@@ -21,7 +21,7 @@ struct dd_model {
     int64_t iteration;
     int classes;
     char **class_names;
-    float *mean, *std;           /* [C][H][W], [C] */
+    float *mean, *std;            /* [C][H][W], [C] */
     struct dd_host_params params; /* pointers into file */
 };
 
@@ -41,7 +41,8 @@ struct dd_model_meta {
     const float *mean, *std;
 };
 
-/** Writes atomically: parameters in the net's order, input.mean, input.std, optimizer.momentum.*, optimizer.running.*. */
+/** Writes atomically: parameters in the net's order, input.mean, input.std, optimizer.momentum.*, optimizer.running.*.
+ */
 dd_status dd_model_save(const char *path, const struct dd_model_meta *meta, const struct dd_host_params *params);
 
 /** Host memory for the parameters of net; momentum and running as asked. Freed by dd_host_params_free. */

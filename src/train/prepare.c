@@ -71,8 +71,8 @@ static dd_status load_config(struct dd_run *run) {
 static dd_status check_names(const struct dd_run_config *config) {
     dd_net *net = NULL;
     dd_gate *gate = NULL;
-    const struct dd_net_options options = {.name = config->net, .shortcut = config->shortcut, .channels = 3, .height = 32,
-                                           .width = 32, .classes = 10};
+    const struct dd_net_options options = {
+        .name = config->net, .shortcut = config->shortcut, .channels = 3, .height = 32, .width = 32, .classes = 10};
     const struct dd_gate_options gates = {.policy = config->gate, .first = config->gate_first, .seed = 1};
     dd_status status = dd_net_create(&options, &net);
     if (status == DD_OK)
@@ -83,15 +83,16 @@ static dd_status check_names(const struct dd_run_config *config) {
 }
 
 /**
- * Cuts the log back to the checkpoint. Where the last state is kept with recalibrated statistics and is not, the run ended
- * between its last evaluation and the checkpoint: that evaluation is done again.
+ * Cuts the log back to the checkpoint. Where the last state is kept with recalibrated statistics and is not, the run
+ * ended between its last evaluation and the checkpoint: that evaluation is done again.
  */
 static dd_status cut_log(struct dd_run *run, int64_t iteration) {
     const bool evaluated = iteration < run->config.iterations || !dd_run_recalibrates(run) || run->recalibrated;
     return dd_runlog_cut(&run->log, iteration, evaluated, run->config.val_split > 0 ? "val" : run->best_split);
 }
 
-/** Looks at the checkpoint before any data is read: is it this run's, and has it reached its end, last evaluation included. */
+/** Looks at the checkpoint before any data is read: is it this run's, and has it reached its end, last evaluation
+ * included. */
 static dd_status check_finished(struct dd_run *run) {
     struct dd_model model;
     char *path = dd_path_join(run->dir, "last.safetensors");
@@ -125,8 +126,11 @@ static dd_status open_data(struct dd_run *run) {
     struct dd_run_config *config = &run->config;
     const struct dd_dataset_options options = {.spec = config->data,
                                                .image_size = config->image_size[0] != '\0' ? config->image_size : NULL,
-                                               .need_train = true, .need_test = true, .cache_dir = run->options->cache_dir,
-                                               .no_cache = run->options->no_cache, .threads = threads(run)};
+                                               .need_train = true,
+                                               .need_test = true,
+                                               .cache_dir = run->options->cache_dir,
+                                               .no_cache = run->options->no_cache,
+                                               .threads = threads(run)};
     DD_TRY(dd_dataset_open(&options, &run->dataset));
     return dd_input_split(run);
 }
@@ -151,9 +155,11 @@ static dd_status note_data(struct dd_run *run) {
         return DD_OK;
     }
     if (strcmp(config->image, image) != 0)
-        return dd_fail(DD_ERROR_DATA, "the data differ from the run's: images are %s, config.json says %s", image, config->image);
+        return dd_fail(DD_ERROR_DATA, "the data differ from the run's: images are %s, config.json says %s", image,
+                       config->image);
     if (config->train_images != run->train.count || config->test_images != run->dataset->test.count)
-        return dd_fail(DD_ERROR_DATA, "the data differ from the run's: %d training and %d test images, config.json says %lld and %lld",
+        return dd_fail(DD_ERROR_DATA,
+                       "the data differ from the run's: %d training and %d test images, config.json says %lld and %lld",
                        run->train.count, run->dataset->test.count, (long long)config->train_images,
                        (long long)config->test_images);
     if (strcmp(config->train_hash, train_hash) != 0 || strcmp(config->test_hash, test_hash) != 0)
@@ -173,7 +179,8 @@ static dd_status freeze_schedule(struct dd_run *run) {
     if (config->iterations > (int64_t)UINT32_MAX) /* the generator's counter */
         return dd_fail(DD_ERROR_USAGE, "%lld iterations are more than the %" PRIu32 " that a run can have",
                        (long long)config->iterations, UINT32_MAX);
-    DD_TRY(dd_schedule_parse_drops(config->lr_drops[0] != '\0' ? config->lr_drops : NULL, config->iterations, &run->schedule));
+    DD_TRY(dd_schedule_parse_drops(config->lr_drops[0] != '\0' ? config->lr_drops : NULL, config->iterations,
+                                   &run->schedule));
     run->schedule.lr = config->lr;
     run->schedule.warmup = config->lr_warmup;
     if (config->lr_drops[0] == '\0')
@@ -190,7 +197,8 @@ static dd_status check_bn_values(const struct dd_run *run) {
     for (int u = 0; u < net->unit_count; u++)
         if ((int64_t)net->units[u].out_h * net->units[u].out_w * run->config.batch < 2)
             return dd_fail(DD_ERROR_USAGE,
-                           "batch normalisation would see a single value: unit %d of %s has %dx%d maps at --batch 1; use a larger batch",
+                           "batch normalisation would see a single value: unit %d of %s has %dx%d maps at --batch 1; "
+                           "use a larger batch",
                            u, net->name, net->units[u].out_h, net->units[u].out_w);
     return DD_OK;
 }
@@ -198,10 +206,15 @@ static dd_status check_bn_values(const struct dd_run *run) {
 static dd_status make_net(struct dd_run *run) {
     const struct dd_run_config *config = &run->config;
     const struct dd_images *train = &run->train;
-    const struct dd_net_options options = {.name = config->net, .shortcut = config->shortcut, .channels = train->channels,
-                                           .height = train->height, .width = train->width, .classes = run->dataset->classes};
+    const struct dd_net_options options = {.name = config->net,
+                                           .shortcut = config->shortcut,
+                                           .channels = train->channels,
+                                           .height = train->height,
+                                           .width = train->width,
+                                           .classes = run->dataset->classes};
     DD_TRY(dd_net_create(&options, &run->net));
-    const struct dd_gate_options gates = {.policy = config->gate, .first = config->gate_first, .seed = (uint64_t)config->seed};
+    const struct dd_gate_options gates = {
+        .policy = config->gate, .first = config->gate_first, .seed = (uint64_t)config->seed};
     DD_TRY(dd_gate_create(&gates, run->net, &run->gate));
     DD_TRY(check_bn_values(run));
     const size_t pixels = (size_t)train->channels * train->height * train->width, batch = (size_t)config->batch;
@@ -220,9 +233,11 @@ static dd_status make_net(struct dd_run *run) {
 static void tell_network(const struct dd_run *run) {
     struct dd_net_summary figures;
     dd_net_summarize(run->net, &figures);
-    dd_info("%s, %s shortcuts, %d units, %llu parameters, %.1f MFLOP forward an image; gates %s (%d gated units, %.2f units run on average)",
+    dd_info("%s, %s shortcuts, %d units, %llu parameters, %.1f MFLOP forward an image; gates %s (%d gated units, %.2f "
+            "units run on average)",
             run->net->name, run->net->shortcut, figures.units, (unsigned long long)figures.parameters,
-            (double)figures.forward_flops / 1e6, run->config.gate, dd_gate_gated_units(run->gate), dd_gate_expected_run(run->gate));
+            (double)figures.forward_flops / 1e6, run->config.gate, dd_gate_gated_units(run->gate),
+            dd_gate_expected_run(run->gate));
     dd_info("%s: %d training images%s, %d %s images, %d classes, %s", run->config.data, run->train.count,
             run->val.count > 0 ? " (and the validation split)" : "", run->dataset->test.count, run->dataset->test.split,
             run->dataset->classes, run->config.image);
@@ -232,13 +247,15 @@ static void tell_network(const struct dd_run *run) {
 
 static dd_status open_device(struct dd_run *run) {
     struct dd_run_config *config = &run->config;
-    const struct dd_device_options options = {.selector = run->options->device, .cache_dir = run->options->cache_dir,
-                                              .threads = threads(run)};
+    const struct dd_device_options options = {
+        .selector = run->options->device, .cache_dir = run->options->cache_dir, .threads = threads(run)};
     DD_TRY(dd_device_open(&options, &run->device));
     const struct dd_device_info *info = dd_device_get_info(run->device);
-    if (run->resumed && (strcmp(config->device_name, info->name) != 0 || strcmp(config->device_driver, info->driver) != 0 ||
-                         strcmp(config->device_platform, info->platform_name) != 0))
-        dd_warning("THE DEVICE DIFFERS: the run began on %s (%s, driver %s), this is %s (%s, driver %s); bits are promised on the same device alone",
+    if (run->resumed &&
+        (strcmp(config->device_name, info->name) != 0 || strcmp(config->device_driver, info->driver) != 0 ||
+         strcmp(config->device_platform, info->platform_name) != 0))
+        dd_warning("THE DEVICE DIFFERS: the run began on %s (%s, driver %s), this is %s (%s, driver %s); bits are "
+                   "promised on the same device alone",
                    config->device_name, config->device_platform, config->device_driver, info->name, info->platform_name,
                    info->driver);
     snprintf(config->device_name, sizeof config->device_name, "%s", info->name);
@@ -249,9 +266,13 @@ static dd_status open_device(struct dd_run *run) {
 
 static struct dd_plan_options plan_options(const struct dd_run *run) {
     const struct dd_run_config *config = &run->config;
-    return (struct dd_plan_options){.batch = (int)config->batch, .training = true, .algorithm = config->algorithm,
-                                    .vector = dd_config_vector(config), .momentum = (float)config->momentum,
-                                    .weight_decay = (float)config->weight_decay, .recalibrate = (int)config->bn_recalibrate};
+    return (struct dd_plan_options){.batch = (int)config->batch,
+                                    .training = true,
+                                    .algorithm = config->algorithm,
+                                    .vector = dd_config_vector(config),
+                                    .momentum = (float)config->momentum,
+                                    .weight_decay = (float)config->weight_decay,
+                                    .recalibrate = (int)config->bn_recalibrate};
 }
 
 static dd_status choose(struct dd_run *run, const struct dd_plan_options *options, struct dd_plan_choice *choice) {
@@ -278,8 +299,8 @@ static dd_status make_plan(struct dd_run *run) {
     dd_status status = dd_plan_check_size(run->net, info, &options, &choice, &bytes);
     if (status == DD_OK)
         dd_info("device: %s (%s); %.1f MiB of its %.0f MiB for batches of %lld, V = %d, convolutions by %s", info->name,
-                info->platform_name, (double)bytes / 1048576, (double)info->global_bytes / 1048576, (long long)run->config.batch,
-                choice.vector, choice.algorithm[1][DD_CONV_FORWARD]->name);
+                info->platform_name, (double)bytes / 1048576, (double)info->global_bytes / 1048576,
+                (long long)run->config.batch, choice.vector, choice.algorithm[1][DD_CONV_FORWARD]->name);
     if (!run->options->dry_run) {
         const double start = dd_now();
         status = dd_plan_create(run->device, run->net, &options, &choice, &run->plan);
@@ -306,7 +327,8 @@ static dd_status start_resumed(struct dd_run *run) {
     DD_TRY(cut_log(run, run->iteration));
     run->train_s = run->log.train_s;
     DD_TRY(dd_config_save(&run->config, run->net, dd_plan_get_choice(run->plan), run->dir));
-    dd_info("resumed %s at iteration %lld of %lld", run->dir, (long long)run->iteration, (long long)run->config.iterations);
+    dd_info("resumed %s at iteration %lld of %lld", run->dir, (long long)run->iteration,
+            (long long)run->config.iterations);
     return DD_OK;
 }
 

@@ -13,29 +13,29 @@
 struct dd_run {
     const struct dd_train_options *options;
     const char *dir;
-    bool resumed, finished;                  /* finished: resumed, and nothing is left to do */
-    bool recalibrated;                       /* resumed: the checkpoint's statistics are recalibrated ones */
+    bool resumed, finished; /* finished: resumed, and nothing is left to do */
+    bool recalibrated;      /* resumed: the checkpoint's statistics are recalibrated ones */
     struct dd_run_config config;
     struct dd_config_algorithms *algorithms; /* resumed */
     struct dd_schedule schedule;
     dd_dataset *dataset;
-    struct dd_images train, val;             /* with --val-split their own memory, else train is the data set's */
-    const char *best_split;                  /* "val", "test", ... */
+    struct dd_images train, val; /* with --val-split their own memory, else train is the data set's */
+    const char *best_split;      /* "val", "test", ... */
     dd_net *net;
     dd_gate *gate;
-    float *mean, *std;                       /* [C][H][W], [C] */
+    float *mean, *std; /* [C][H][W], [C] */
     dd_device *device;
     dd_plan *plan;
     struct dd_runlog log;
-    int64_t iteration;                       /* last one whose result was collected */
-    int64_t queued;                          /* last one queued */
-    int64_t started;                         /* the one this process began after */
-    int64_t saved;                           /* iteration of the last checkpoint; -1: none */
-    int32_t *order;                          /* the epoch's permutation */
+    int64_t iteration; /* last one whose result was collected */
+    int64_t queued;    /* last one queued */
+    int64_t started;   /* the one this process began after */
+    int64_t saved;     /* iteration of the last checkpoint; -1: none */
+    int32_t *order;    /* the epoch's permutation */
     int64_t order_epoch;
-    struct dd_sample *samples;               /* [batch] */
-    unsigned char *gates, *log_gates;        /* [units], of the queued and of the collected iteration */
-    double train_s, clock, saved_at;         /* training time so far; when the clock last ran; time of the last checkpoint */
+    struct dd_sample *samples;        /* [batch] */
+    unsigned char *gates, *log_gates; /* [units], of the queued and of the collected iteration */
+    double train_s, clock, saved_at;  /* training time so far; when the clock last ran; time of the last checkpoint */
     /* since the last line */
     double loss_sum, wrong_sum, units_sum, line_s;
     int64_t line_count;
@@ -64,26 +64,34 @@ dd_status dd_checkpoint_read(struct dd_run *run);
 
 /* evaluation.c */
 bool dd_evaluation_due(const struct dd_run *run, int64_t iteration);
-/** Evaluates (after recalibration if asked for), logs, keeps the best. DD_INTERRUPTED if stopped midway: nothing was logged then. */
+/** Evaluates (after recalibration if asked for), logs, keeps the best. DD_INTERRUPTED if stopped midway: nothing was
+ * logged then. */
 dd_status dd_evaluation_run(struct dd_run *run);
 
 /* Who is told how far an evaluation is, and who may stop it. */
 struct dd_watch {
-    volatile int *stop;        /* may be NULL */
+    volatile int *stop;         /* may be NULL */
     dd_train_callback callback; /* may be NULL */
     void *user;
     struct dd_train_progress progress; /* what holds throughout */
-    double start;              /* when it began */
+    double start;                      /* when it began */
 };
 
 /** Error (fraction) and mean loss of a source; looks at watch->stop and reports between chunks. */
-struct dd_evaluation { int64_t images; double error, error_top5, loss; };
+struct dd_evaluation {
+    int64_t images;
+    double error, error_top5, loss;
+};
 dd_status dd_evaluate_source(dd_plan *plan, enum dd_plan_source source, const struct dd_images *images, int batch,
                              enum dd_plan_statistics statistics, const struct dd_watch *watch, int32_t *ranks,
                              struct dd_evaluation *result);
 
-static inline bool dd_run_stopped(const struct dd_run *run) { return run->stop != NULL && *run->stop != 0; }
-static inline bool dd_run_recalibrates(const struct dd_run *run) { return run->config.bn_recalibrate > 0; }
+static inline bool dd_run_stopped(const struct dd_run *run) {
+    return run->stop != NULL && *run->stop != 0;
+}
+static inline bool dd_run_recalibrates(const struct dd_run *run) {
+    return run->config.bn_recalibrate > 0;
+}
 static inline int64_t dd_run_epoch(const struct dd_run *run, int64_t iteration) {
     return (iteration - 1) / run->config.iterations_per_epoch + 1;
 }

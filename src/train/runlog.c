@@ -22,7 +22,8 @@ dd_status dd_runlog_open(const char *dir, struct dd_runlog *log) {
         return dd_fail(DD_ERROR_DATA, "cannot open %s: %s", log->path, strerror(errno));
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         close(fd);
-        return dd_fail(DD_ERROR_USAGE, "the run folder %s is in use by another process; wait for it or choose another --run", dir);
+        return dd_fail(DD_ERROR_USAGE,
+                       "the run folder %s is in use by another process; wait for it or choose another --run", dir);
     }
     log->file = fdopen(fd, "r+");
     if (log->file == NULL) {
@@ -42,7 +43,8 @@ void dd_runlog_close(struct dd_runlog *log) {
 /* ---- reading back ---- */
 
 /** Takes one line into account; false if it is broken or beyond iteration (an evaluation: beyond last_eval). */
-static bool keep_line(struct dd_runlog *log, const char *line, int64_t iteration, int64_t last_eval, const char *best_split) {
+static bool keep_line(struct dd_runlog *log, const char *line, int64_t iteration, int64_t last_eval,
+                      const char *best_split) {
     json_t *root = json_loads(line, 0, NULL);
     const json_t *at = json_object_get(root, "iteration");
     const int64_t most = json_object_get(root, "split") != NULL ? last_eval : iteration;
@@ -54,7 +56,8 @@ static bool keep_line(struct dd_runlog *log, const char *line, int64_t iteration
             log->train_s = json_number_value(train_s);
         if (split != NULL)
             log->last_eval = json_integer_value(at);
-        if (split != NULL && strcmp(split, best_split) == 0 && json_is_number(error) && json_number_value(error) < log->best)
+        if (split != NULL && strcmp(split, best_split) == 0 && json_is_number(error) &&
+            json_number_value(error) < log->best)
             log->best = json_number_value(error);
     }
     json_decref(root);
@@ -96,8 +99,8 @@ static dd_status write_line(struct dd_runlog *log, json_t *line) {
     const int written = fprintf(log->file, "%s\n", text);
     free(text);
     if (written < 0 || fflush(log->file) != 0)
-        return dd_fail(DD_ERROR_DATA, "cannot write %s: %s; the last checkpoint is whole, resume when there is room", log->path,
-                       strerror(errno));
+        return dd_fail(DD_ERROR_DATA, "cannot write %s: %s; the last checkpoint is whole, resume when there is room",
+                       log->path, strerror(errno));
     return DD_OK;
 }
 
@@ -108,8 +111,8 @@ dd_status dd_runlog_step(struct dd_runlog *log, const struct dd_log_step *step) 
     for (int u = 0; u < step->units; u++)
         gates[u] = step->gates[u] ? '1' : '0';
     json_t *line = json_pack("{s:s, s:I, s:I, s:o, s:o, s:s, s:i, s:o, s:o}", "event", "step", "iteration",
-                             (json_int_t)step->iteration, "epoch", (json_int_t)step->epoch, "loss", number(step->loss), "lr",
-                             number(step->lr), "gates", gates, "units_run", step->units_run, "images_per_s",
+                             (json_int_t)step->iteration, "epoch", (json_int_t)step->epoch, "loss", number(step->loss),
+                             "lr", number(step->lr), "gates", gates, "units_run", step->units_run, "images_per_s",
                              number(step->images_per_s), "train_s", number(step->train_s));
     free(gates);
     return write_line(log, line);
@@ -117,8 +120,9 @@ dd_status dd_runlog_step(struct dd_runlog *log, const struct dd_log_step *step) 
 
 dd_status dd_runlog_eval(struct dd_runlog *log, const struct dd_log_eval *eval) {
     return write_line(log, json_pack("{s:s, s:I, s:s, s:o, s:o, s:I, s:s}", "event", "eval", "iteration",
-                                     (json_int_t)eval->iteration, "split", eval->split, "error", number(eval->error), "loss",
-                                     number(eval->loss), "images", (json_int_t)eval->images, "statistics", eval->statistics));
+                                     (json_int_t)eval->iteration, "split", eval->split, "error", number(eval->error),
+                                     "loss", number(eval->loss), "images", (json_int_t)eval->images, "statistics",
+                                     eval->statistics));
 }
 
 dd_status dd_runlog_sync(struct dd_runlog *log) {

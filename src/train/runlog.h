@@ -9,7 +9,7 @@
 #include "base/error.h"
 
 struct dd_runlog {
-    FILE *file;        /* locked: one process at a time uses a run folder */
+    FILE *file; /* locked: one process at a time uses a run folder */
     char *path;
     double train_s;    /* of the last line kept: training time before this process */
     double best;       /* lowest error on best_split so far; infinity: none */
@@ -21,8 +21,8 @@ dd_status dd_runlog_open(const char *dir, struct dd_runlog *log);
 void dd_runlog_close(struct dd_runlog *log); /* also a zeroed one */
 
 /**
- * Cuts the log back to lines up to iteration (a broken last line goes too; without evaluated, evaluations of iteration itself go as
- * well) and fills train_s, best (over evaluations of best_split) and last_eval from what is kept.
+ * Cuts the log back to lines up to iteration (a broken last line goes too; without evaluated, evaluations of iteration
+ * itself go as well) and fills train_s, best (over evaluations of best_split) and last_eval from what is kept.
  */
 dd_status dd_runlog_cut(struct dd_runlog *log, int64_t iteration, bool evaluated, const char *best_split);
 

@@ -19,7 +19,8 @@ dd_status dd_schedule_parse_drops(const char *text, int64_t iterations, struct d
         errno = 0;
         const long long value = strtoll(at, &end, 10);
         if (end == at || errno != 0 || value < 0 || (*end != ',' && *end != '\0'))
-            return dd_fail(DD_ERROR_USAGE, "--lr-drops \"%s\" is not a list of iterations like 32000,48000, or none", text);
+            return dd_fail(DD_ERROR_USAGE, "--lr-drops \"%s\" is not a list of iterations like 32000,48000, or none",
+                           text);
         if (schedule->drops == DD_MAX_DROPS)
             return dd_fail(DD_ERROR_USAGE, "--lr-drops \"%s\" has more than %d drops", text, DD_MAX_DROPS);
         if (schedule->drops > 0 && value < schedule->drop[schedule->drops - 1])

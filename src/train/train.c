@@ -9,8 +9,16 @@
 #include "train/run.h"
 
 void dd_train_options_default(struct dd_train_options *options) {
-    *options = (struct dd_train_options){.batch = 128, .iterations = -1, .epochs = -1, .lr = 0.1, .momentum = 0.9,
-                                         .weight_decay = 1e-4, .seed = 1, .eval_every = -1, .log_every = -1, .save_every = -1,
+    *options = (struct dd_train_options){.batch = 128,
+                                         .iterations = -1,
+                                         .epochs = -1,
+                                         .lr = 0.1,
+                                         .momentum = 0.9,
+                                         .weight_decay = 1e-4,
+                                         .seed = 1,
+                                         .eval_every = -1,
+                                         .log_every = -1,
+                                         .save_every = -1,
                                          .save_minutes = -1};
 }
 
@@ -46,7 +54,8 @@ static dd_status queue_step(struct dd_run *run) {
     const int64_t iteration = run->queued + 1;
     fill_samples(run, iteration);
     dd_gate_draw(run->gate, (uint64_t)iteration, run->gates);
-    DD_TRY(dd_plan_step(run->plan, (uint64_t)iteration, run->gates, run->samples, dd_schedule_rate(&run->schedule, iteration)));
+    DD_TRY(dd_plan_step(run->plan, (uint64_t)iteration, run->gates, run->samples,
+                        dd_schedule_rate(&run->schedule, iteration)));
     run->queued = iteration;
     return DD_OK;
 }
@@ -56,29 +65,41 @@ static dd_status queue_step(struct dd_run *run) {
 /** NaN after the first step of this process: drivers compile kernels in it. */
 static double seconds_left(const struct dd_run *run) {
     const double left = (double)(run->config.iterations - run->iteration);
-    return run->line_count > 0 && run->iteration > run->started + 1 ? left * run->line_s / (double)run->line_count : NAN;
+    return run->line_count > 0 && run->iteration > run->started + 1 ? left * run->line_s / (double)run->line_count
+                                                                    : NAN;
 }
 
 static void report(const struct dd_run *run, const struct dd_step_result *step, bool logged) {
     if (run->callback == NULL)
         return;
     const double count = (double)run->line_count, batch = (double)run->config.batch;
-    const struct dd_train_progress progress = {
-        .phase = "train", .iteration = run->iteration, .iterations = run->config.iterations,
-        .epoch = dd_run_epoch(run, run->iteration), .epochs = dd_run_epoch(run, run->config.iterations),
-        .loss = count > 0 ? run->loss_sum / count : step->loss, .error = run->wrong_sum / (count * batch),
-        .images_per_s = run->line_s > 0 ? count * batch / run->line_s : NAN, .units_run = run->units_sum / count,
-        .units = run->net->unit_count, .eta_s = seconds_left(run), .logged = logged};
+    const struct dd_train_progress progress = {.phase = "train",
+                                               .iteration = run->iteration,
+                                               .iterations = run->config.iterations,
+                                               .epoch = dd_run_epoch(run, run->iteration),
+                                               .epochs = dd_run_epoch(run, run->config.iterations),
+                                               .loss = count > 0 ? run->loss_sum / count : step->loss,
+                                               .error = run->wrong_sum / (count * batch),
+                                               .images_per_s = run->line_s > 0 ? count * batch / run->line_s : NAN,
+                                               .units_run = run->units_sum / count,
+                                               .units = run->net->unit_count,
+                                               .eta_s = seconds_left(run),
+                                               .logged = logged};
     run->callback(run->user, &progress);
 }
 
 static dd_status write_line(struct dd_run *run, const struct dd_step_result *step) {
     dd_gate_draw(run->gate, step->iteration, run->log_gates);
     const double images = (double)(run->line_count * run->config.batch);
-    const struct dd_log_step line = {.iteration = (int64_t)step->iteration, .epoch = dd_run_epoch(run, run->iteration),
-                                     .loss = step->loss, .lr = dd_schedule_rate(&run->schedule, run->iteration),
-                                     .gates = run->log_gates, .units = run->net->unit_count, .units_run = step->units_run,
-                                     .images_per_s = run->line_s > 0 ? images / run->line_s : NAN, .train_s = run->train_s};
+    const struct dd_log_step line = {.iteration = (int64_t)step->iteration,
+                                     .epoch = dd_run_epoch(run, run->iteration),
+                                     .loss = step->loss,
+                                     .lr = dd_schedule_rate(&run->schedule, run->iteration),
+                                     .gates = run->log_gates,
+                                     .units = run->net->unit_count,
+                                     .units_run = step->units_run,
+                                     .images_per_s = run->line_s > 0 ? images / run->line_s : NAN,
+                                     .train_s = run->train_s};
     return dd_runlog_step(&run->log, &line);
 }
 
@@ -103,7 +124,8 @@ static dd_status take_result(struct dd_run *run, const struct dd_step_result *st
     if (finite)
         return DD_OK;
     return dd_fail(DD_ERROR_DIVERGED,
-                   "training diverged: the loss of iteration %" PRId64 " is not finite; %s/last.safetensors keeps the state of iteration %" PRId64
+                   "training diverged: the loss of iteration %" PRId64
+                   " is not finite; %s/last.safetensors keeps the state of iteration %" PRId64
                    "; try a smaller --lr or some --lr-warmup",
                    run->iteration, run->dir, run->saved);
 }
@@ -158,8 +180,8 @@ static dd_status stop(struct dd_run *run) {
     DD_TRY(collect(run, true));
     if (run->saved != run->iteration)
         DD_TRY(save(run));
-    return dd_fail(DD_INTERRUPTED, "interrupted after iteration %" PRId64 " of %" PRId64 "; the state is saved in %s", run->iteration,
-                   run->config.iterations, run->dir);
+    return dd_fail(DD_INTERRUPTED, "interrupted after iteration %" PRId64 " of %" PRId64 "; the state is saved in %s",
+                   run->iteration, run->config.iterations, run->dir);
 }
 
 /* ---- the loop ---- */
@@ -180,7 +202,8 @@ static dd_status loop(struct dd_run *run) {
     return DD_OK;
 }
 
-dd_status dd_train(const struct dd_train_options *options, volatile int *stop_flag, dd_train_callback callback, void *user) {
+dd_status dd_train(const struct dd_train_options *options, volatile int *stop_flag, dd_train_callback callback,
+                   void *user) {
     struct dd_run run = {.options = options, .stop = stop_flag, .callback = callback, .user = user};
     dd_status status = dd_run_prepare(&run);
     if (status == DD_OK && !run.finished && !options->dry_run) {

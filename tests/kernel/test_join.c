@@ -23,10 +23,11 @@ static void run(const char *what, case_function *function, struct dd_join_case c
     struct dd_case_result result = {0};
     c.out.v = case_test_forms[form].v;
     dd_status status = function(device, &c, dd_test_seed(), &result);
-    case_test_expect(status, &result, dd_test_seed(),
-                     "%s, out %dx%dx%dx%d V %d grouped %d kind %d main %d relu %d x %dx%dx%d raw %d in place %d sums %d %d", what,
-                     c.out.n, c.out.c, c.out.h, c.out.w, c.out.v, case_test_forms[form].grouped, (int)c.kind, c.main,
-                     c.relu, c.x_channels, c.x_h, c.x_w, c.raw, c.in_place, c.main_sums, c.side_sums);
+    case_test_expect(
+        status, &result, dd_test_seed(),
+        "%s, out %dx%dx%dx%d V %d grouped %d kind %d main %d relu %d x %dx%dx%d raw %d in place %d sums %d %d", what,
+        c.out.n, c.out.c, c.out.h, c.out.w, c.out.v, case_test_forms[form].grouped, (int)c.kind, c.main, c.relu,
+        c.x_channels, c.x_h, c.x_w, c.raw, c.in_place, c.main_sums, c.side_sums);
 }
 
 static const struct dd_shape shapes[] = {

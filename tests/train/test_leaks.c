@@ -1,6 +1,6 @@
 /*
- * No OpenCL object is left behind by training, evaluation and prediction: when they end well, when they are stopped, when the data
- * are bad, and when a call of the driver fails midway.
+ * No OpenCL object is left behind by training, evaluation and prediction: when they end well, when they are stopped,
+ * when the data are bad, and when a call of the driver fails midway.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -158,8 +158,12 @@ int main(void) {
     if (dd_test_close(&device) != 0)
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_train),  cmocka_unit_test(test_stopped_train), cmocka_unit_test(test_stopped_before_the_first_step),
-        cmocka_unit_test(test_eval),   cmocka_unit_test(test_predict),       cmocka_unit_test(test_driver_failure),
+        cmocka_unit_test(test_train),
+        cmocka_unit_test(test_stopped_train),
+        cmocka_unit_test(test_stopped_before_the_first_step),
+        cmocka_unit_test(test_eval),
+        cmocka_unit_test(test_predict),
+        cmocka_unit_test(test_driver_failure),
     };
     return cmocka_run_group_tests(tests, scratch_create, scratch_remove);
 }

@@ -1,6 +1,6 @@
 /*
- * Whole training steps on the device: ten losses and the final state against the independent double-precision network, a skipped step
- * against one that multiplies by 0, launch counts, and what a step must not do.
+ * Whole training steps on the device: ten losses and the final state against the independent double-precision network,
+ * a skipped step against one that multiplies by 0, launch counts, and what a step must not do.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,8 +37,8 @@ struct fixture {
     float **values, **momentum;
 };
 
-static const struct dd_plan_options default_options = {.batch = BATCH, .training = true, .algorithm = "auto", .momentum = 0.9f,
-                                                       .weight_decay = 1e-2f, .recalibrate = 2};
+static const struct dd_plan_options default_options = {
+    .batch = BATCH, .training = true, .algorithm = "auto", .momentum = 0.9f, .weight_decay = 1e-2f, .recalibrate = 2};
 
 /* ---- fixture ---- */
 
@@ -75,14 +75,20 @@ static void fill_images(struct fixture *f) {
         f->labels[i] = i % CLASSES;
         f->samples[i] = (struct dd_sample){.index = BATCH - 1 - i};
     }
-    f->images = (struct dd_images){.split = "train", .count = BATCH, .channels = CHANNELS, .height = f->side, .width = f->side,
-                                   .pixels = f->pixels, .labels = f->labels};
+    f->images = (struct dd_images){.split = "train",
+                                   .count = BATCH,
+                                   .channels = CHANNELS,
+                                   .height = f->side,
+                                   .width = f->side,
+                                   .pixels = f->pixels,
+                                   .labels = f->labels};
 }
 
-static struct fixture *make_sized(const char *name, const char *shortcut, int side, const struct dd_plan_options *options) {
+static struct fixture *make_sized(const char *name, const char *shortcut, int side,
+                                  const struct dd_plan_options *options) {
     struct fixture *f = calloc(1, sizeof *f);
-    const struct dd_net_options net = {.name = name, .shortcut = shortcut, .channels = CHANNELS, .height = side, .width = side,
-                                       .classes = CLASSES};
+    const struct dd_net_options net = {
+        .name = name, .shortcut = shortcut, .channels = CHANNELS, .height = side, .width = side, .classes = CLASSES};
     f->side = side;
     f->image = CHANNELS * side * side;
     check(dd_net_create(&net, &f->net));
@@ -133,7 +139,8 @@ static void normalised_images(const struct fixture *f, float *images, int *label
         const int index = f->samples[i].index;
         labels[i] = f->labels[index];
         for (int p = 0; p < f->image; p++)
-            images[i * f->image + p] = (f->pixels[index * f->image + p] / 255.0f - f->mean[p]) / f->std[p / (f->side * f->side)];
+            images[i * f->image + p] =
+                (f->pixels[index * f->image + p] / 255.0f - f->mean[p]) / f->std[p / (f->side * f->side)];
     }
 }
 
@@ -160,7 +167,8 @@ static void compare_state(struct fixture *f, struct refnet *reference, double li
     free_set(f->net, initial);
 }
 
-/* How far a run goes, and how closely it must follow. float32 alone loses 2 % of a tensor's change in ten steps of a small net. */
+/* How far a run goes, and how closely it must follow. float32 alone loses 2 % of a tensor's change in ten steps of a
+ * small net. */
 struct course {
     int side, steps;
     double loss_limit, state_limit; /* relative; of each tensor's change */
@@ -187,7 +195,8 @@ static void follow(const char *name, const char *shortcut, int vector, const cha
         const double loss = step(f, (uint64_t)it, gates, 0.003);
         const double expected = refnet_step(reference, images, labels, BATCH, gates, false, 0.003, 0.9, 1e-2);
         if (!(fabs(loss - expected) < course->loss_limit * fabs(expected)))
-            fail_msg("%s %s V=%d %s: loss %.7f at step %d, expected %.7f", name, shortcut, vector, algorithm, loss, it, expected);
+            fail_msg("%s %s V=%d %s: loss %.7f at step %d, expected %.7f", name, shortcut, vector, algorithm, loss, it,
+                     expected);
     }
     compare_state(f, reference, course->state_limit);
     refnet_destroy(&reference);
@@ -217,9 +226,10 @@ static void test_conv(void **state) {
 
 static void test_known_losses(void **state) {
     (void)state;
-    /* The losses of this fixture as the double-precision network gives them: fixed here so that both cannot drift together. */
+    /* The losses of this fixture as the double-precision network gives them: fixed here so that both cannot drift
+     * together. */
     static const double known[STEPS] = {1.645304323, 1.582671171, 1.476337521, 1.346556099, 1.214446990,
-                                         1.090587805, 0.977012624, 0.876528576, 0.789264947, 0.713328922};
+                                        1.090587805, 0.977012624, 0.876528576, 0.789264947, 0.713328922};
     struct fixture *f = make("resnet14", "identity", &default_options);
     unsigned char gates[64];
     memset(gates, 1, sizeof gates);
@@ -263,7 +273,8 @@ static void skip_equals_mask(const char *shortcut, int vector, const char *algor
     memset(on, 1, sizeof on);
     assert_in_range(units, 9, 9);
     assert_true(step(skipped, 1, on, 0.01) == step(masked, 1, on, 0.01)); /* momentum differs from 0 in what follows */
-    for (int pattern = 0; pattern < 64; pattern++) { /* all patterns of the six gated units, so all triples of neighbours */
+    for (int pattern = 0; pattern < 64;
+         pattern++) { /* all patterns of the six gated units, so all triples of neighbours */
         for (int u = 0, bit = 0; u < units; u++)
             gates[u] = skipped->net->units[u].first ? 1 : (pattern >> bit++) & 1;
         const double a = step(skipped, 2, gates, 0.01), b = step(masked, 2, gates, 0.01);
@@ -333,7 +344,8 @@ static void test_launch_count(void **state) {
         for (int u = 1; u < f->net->unit_count; u += 2) {
             gates[u] = 0;
             const struct dd_unit_lists *forward = &f->plan->train.units[u], *backward = &f->plan->backward_units[u];
-            /* two convolutions with their BN: at least convolve and finish each, forward; weights, data and finish each, backward */
+            /* two convolutions with their BN: at least convolve and finish each, forward; weights, data and finish
+             * each, backward */
             assert_true(forward->on.count - forward->off.count >= 4);
             assert_true(backward->on.count - backward->off.count >= 6);
             expected -= (uint64_t)(forward->on.count - forward->off.count + backward->on.count - backward->off.count);
@@ -343,12 +355,13 @@ static void test_launch_count(void **state) {
     }
 }
 
-/** Nothing of a primary path is bound in the lists of a gate that is off: its weights and raw outputs appear nowhere. */
+/** Nothing of a primary path is bound in the lists of a gate that is off: its weights and raw outputs appear nowhere.
+ */
 static void test_off_lists_are_small(void **state) {
     (void)state;
     struct fixture *f = make("resnet14", "identity", &default_options);
     for (int u = 1; u < f->net->unit_count; u += 2) {
-        assert_int_equal(f->plan->train.units[u].off.count, 1);     /* the join alone */
+        assert_int_equal(f->plan->train.units[u].off.count, 1); /* the join alone */
         assert_int_equal(f->plan->backward_units[u].off.count, 1);
     }
     destroy(f);
@@ -443,7 +456,8 @@ static void test_recalibration(void **state) {
         if (f->net->params[i].kind == DD_PARAM_BN_MEAN)
             assert_true(f->values[i][0] == 0);
     step(f, 1, gates, 0.0);
-    check(dd_plan_download(f->plan, DD_SET_VALUE, once)); /* 0.1 times the batch's mean, and 0.9 + 0.1 times its variance */
+    check(dd_plan_download(f->plan, DD_SET_VALUE,
+                           once)); /* 0.1 times the batch's mean, and 0.9 + 0.1 times its variance */
     for (int i = 0; i < f->net->param_count; i++)
         for (size_t k = 0; k < f->net->params[i].count; k++) {
             if (f->net->params[i].kind == DD_PARAM_BN_MEAN)
@@ -459,7 +473,8 @@ static void test_recalibration(void **state) {
 /* ---- ImageNet form ---- */
 
 /*
- * Few steps: batch norm over the 8 to 32 values of the last maps makes gradients that grow towards the input, and rounding with them.
+ * Few steps: batch norm over the 8 to 32 values of the last maps makes gradients that grow towards the input, and
+ * rounding with them.
  */
 static void test_imagenet_form(void **state) {
     (void)state;
@@ -479,14 +494,21 @@ int main(int argc, char **argv) {
         cmocka_set_test_filter(argv[1]);
     device = dd_test_open();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_identity),          cmocka_unit_test(test_projection),
-        cmocka_unit_test(test_conv),              cmocka_unit_test(test_known_losses),
+        cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_projection),
+        cmocka_unit_test(test_conv),
+        cmocka_unit_test(test_known_losses),
         cmocka_unit_test(test_algorithms_agree),
-        cmocka_unit_test(test_skip_equals_mask),  cmocka_unit_test(test_running_statistics),
-        cmocka_unit_test(test_launch_count),      cmocka_unit_test(test_off_lists_are_small),
-        cmocka_unit_test(test_step_creates_nothing), cmocka_unit_test(test_same_bits_twice),
-        cmocka_unit_test(test_inference),         cmocka_unit_test(test_recalibration),
-        cmocka_unit_test(test_imagenet_form),     cmocka_unit_test(test_bottleneck),
+        cmocka_unit_test(test_skip_equals_mask),
+        cmocka_unit_test(test_running_statistics),
+        cmocka_unit_test(test_launch_count),
+        cmocka_unit_test(test_off_lists_are_small),
+        cmocka_unit_test(test_step_creates_nothing),
+        cmocka_unit_test(test_same_bits_twice),
+        cmocka_unit_test(test_inference),
+        cmocka_unit_test(test_recalibration),
+        cmocka_unit_test(test_imagenet_form),
+        cmocka_unit_test(test_bottleneck),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     return failed + dd_test_close(&device);

@@ -37,7 +37,8 @@ static void test_random_lifetimes(void **state) {
             uint32_t w[4];
             dd_philox(7, round, i, 0, 0, w);
             const int first = (int)(w[0] % 40);
-            items[i] = (struct dd_memory_item){.bytes = 1 + w[1] % 5000, .first = first, .last = first + (int)(w[2] % 12) - 1};
+            items[i] =
+                (struct dd_memory_item){.bytes = 1 + w[1] % 5000, .first = first, .last = first + (int)(w[2] % 12) - 1};
         }
         struct dd_memory_arenas arenas;
         assert_int_equal(dd_memory_place(items, 60, 128, 12000, &arenas), DD_OK);
@@ -71,13 +72,19 @@ static void test_too_large(void **state) {
 /** A plan for shape alone: ResNet-50 at 224x224 and batch 256 on a device that allows 1 GiB a buffer. */
 static void test_large_network(void **state) {
     (void)state;
-    const struct dd_net_options net_options = {.name = "resnet50", .shortcut = "projection", .channels = 3, .height = 224,
-                                               .width = 224, .classes = 1000};
+    const struct dd_net_options net_options = {
+        .name = "resnet50", .shortcut = "projection", .channels = 3, .height = 224, .width = 224, .classes = 1000};
     dd_net *net;
     assert_int_equal(dd_net_create(&net_options, &net), DD_OK);
-    const struct dd_device_info info = {.type = DD_DEVICE_GPU, .compute_units = 40, .global_bytes = (uint64_t)64 << 30,
-                                        .max_alloc_bytes = (uint64_t)1 << 30, .local_bytes = 32768, .max_work_group = 256,
-                                        .base_align_bytes = 512, .float_width = 1, .usable = true};
+    const struct dd_device_info info = {.type = DD_DEVICE_GPU,
+                                        .compute_units = 40,
+                                        .global_bytes = (uint64_t)64 << 30,
+                                        .max_alloc_bytes = (uint64_t)1 << 30,
+                                        .local_bytes = 32768,
+                                        .max_work_group = 256,
+                                        .base_align_bytes = 512,
+                                        .float_width = 1,
+                                        .usable = true};
     const struct dd_plan_options options = {.batch = 256, .training = true, .algorithm = "auto"};
     struct dd_plan_choice choice;
     uint64_t large = 0, small = 0, inference = 0;
@@ -107,13 +114,15 @@ static void test_large_network(void **state) {
     assert_int_equal(dd_plan_check_size(net, &info, &other, &choice, &large), DD_ERROR_MEMORY);
     free(choice.algorithm);
     other.batch = 4096;
-    assert_int_equal(dd_plan_choose(net, &info, &other, &choice), DD_OK); /* what to run does not depend on its fitting */
+    assert_int_equal(dd_plan_choose(net, &info, &other, &choice),
+                     DD_OK); /* what to run does not depend on its fitting */
     free(choice.algorithm);
     dd_net_destroy(&net);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_lifetimes), cmocka_unit_test(test_chain_reuses_memory),
-                                       cmocka_unit_test(test_too_large), cmocka_unit_test(test_large_network)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_lifetimes),
+                                       cmocka_unit_test(test_chain_reuses_memory), cmocka_unit_test(test_too_large),
+                                       cmocka_unit_test(test_large_network)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,7 +54,7 @@ static void test_warmup(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_recipe), cmocka_unit_test(test_floors), cmocka_unit_test(test_typed),
-                                       cmocka_unit_test(test_warmup)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_recipe), cmocka_unit_test(test_floors),
+                                       cmocka_unit_test(test_typed), cmocka_unit_test(test_warmup)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
