@@ -1,6 +1,7 @@
 /*
  * Every convolution algorithm, direction and V against the reference, over edge shapes and those of the networks.
- * Usage: test_conv [ALGORITHM [V]], to try one algorithm alone, at one V.
+ * Usage: test_conv [ALGORITHM [V [SAMPLE]]], to try one algorithm alone, at one V (0: all), one case in SAMPLE, drawn by
+ * the seed.
  */
 #include "tests/support/device_test.h"
 
@@ -17,6 +18,7 @@
 static dd_device *device;
 static const char *only_algorithm;
 static int only_v;
+static int sample = 1; /* one case in so many */
 
 struct window {
     int n, c, h, w, out_c, kernel, stride, pad;
@@ -109,6 +111,13 @@ static int try_conv(const struct dd_conv_algorithm *algorithm, const struct dd_c
     return tried;
 }
 
+/* Whether the sample has this case: one in `sample`, drawn by the seed; the self-test runs them all. */
+static bool drawn(int form, int window) {
+    uint32_t words[4];
+    dd_philox(dd_test_seed(), (uint32_t)form, (uint32_t)window, 0, 0, words);
+    return words[0] % (uint32_t)sample == 0;
+}
+
 static void test_all(void **state) {
     const struct dd_conv_algorithm *algorithm;
     const int before = dd_test_failures();
@@ -123,6 +132,8 @@ static void test_all(void **state) {
                 continue;
             case_test_group(device, case_test_forms[form].grouped);
             for (int i = 0; i < WINDOWS; i++) {
+                if (!drawn(form, i))
+                    continue;
                 const struct dd_conv own = conv_of(&windows[i], v, v), stem = conv_of(&windows[i], 1, v);
                 tried += try_conv(algorithm, &own, i + form);
                 if (v > 1 && windows[i].c <= 3)
@@ -257,6 +268,7 @@ int main(int argc, char **argv) {
     int failed;
     only_algorithm = argc > 1 ? argv[1] : NULL;
     only_v = argc > 2 ? atoi(argv[2]) : 0;
+    sample = argc > 3 && atoi(argv[3]) > 0 ? atoi(argv[3]) : 1;
     if (only_algorithm && !dd_conv_algorithm_find(only_algorithm)) {
         fprintf(stderr, "unknown algorithm %s\n", only_algorithm);
         return 2;
