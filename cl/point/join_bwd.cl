@@ -28,8 +28,7 @@
 #define CHAINS 2  /* independent accumulators */
 
 /* sums [slices][2][C padded]: the group's share, added over its work-items in a tree. */
-static void write_sums(vfloat total_g, vfloat total_gz, local vfloat *all_g, local vfloat *all_gz,
-                       global vfloat *restrict sums)
+static void write_sums(vfloat total_g, vfloat total_gz, local vfloat *all_g, local vfloat *all_gz, global vfloat *sums)
 {
     const int lane = get_local_id(0), block = get_group_id(1), slice = get_group_id(2), blocks = get_num_groups(1);
 #if GROUP > 1

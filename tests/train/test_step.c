@@ -174,6 +174,8 @@ struct course {
     double loss_limit, state_limit; /* relative; of each tensor's change */
 };
 static const struct course ten_steps = {SMALL, STEPS, 5e-4, 0.08};
+/* Winograd rounds more; once it moves a value across a ReLU's corner, the losses part, by up to 6e-4 in ten steps. */
+static const struct course ten_winograd_steps = {SMALL, STEPS, 1e-3, 0.08};
 
 /** Steps with gates drawn by policy; the learning rate is small, since rounding grows with it. */
 static void follow(const char *name, const char *shortcut, int vector, const char *algorithm, const char *policy,
@@ -220,8 +222,8 @@ static void test_conv(void **state) {
     (void)state;
     follow("resnet14", "conv", 1, "gemm", "uniform:0.4", &ten_steps);
     follow("resnet14", "conv", 4, "gemm", "uniform:0.4", &ten_steps);
-    follow("resnet14", "conv", 8, "auto", "uniform:0.4", &ten_steps);
-    follow("resnet14", "conv", 16, "auto", "exact:2", &ten_steps);
+    follow("resnet14", "conv", 8, "auto", "uniform:0.4", &ten_winograd_steps);
+    follow("resnet14", "conv", 16, "auto", "exact:2", &ten_winograd_steps);
 }
 
 static void test_known_losses(void **state) {
