@@ -32,4 +32,4 @@ fi
 mkdir -p "$folder/vendors"
 printf '%s\n' "$library" >"$folder/vendors/intel.icd"
 printf "export OCL_ICD_VENDORS='%s'\n" "$folder/vendors"
-printf "export LD_LIBRARY_PATH='%s'\n" "$folder/venv/lib"
+printf "export LD_LIBRARY_PATH='%s'\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}\n" "$folder/venv/lib"

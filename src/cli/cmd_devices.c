@@ -71,22 +71,25 @@ static void print_device(const struct dd_device_info *d) {
         printf("       default: %s\n", d->default_reason);
 }
 
-/* Whether a faster driver for this processor is to be had: an x86 CPU that PoCL alone serves. */
-static bool has_only_pocl(const struct dd_device_info *list, int count) {
-    int found = 0;
+/*
+ * Whether another driver would be faster: PoCL alone serves an x86 CPU of four threads or more. Waiting workers cost
+ * PoCL time there; with two, the drivers are even (docs/intel-cpu-runtime.md).
+ */
+static bool would_gain_from_intel(const struct dd_device_info *list, int count) {
+    bool gains = false;
 #if defined(__x86_64__) && defined(__linux__)
     for (int i = 0; i < count; i++) {
         if (list[i].emulator)
             continue;
         if (strcmp(list[i].platform_name, "Portable Computing Language") != 0)
             return false;
-        found++;
+        gains = list[i].compute_units >= 4;
     }
 #else
     (void)list;
     (void)count;
 #endif
-    return found > 0;
+    return gains;
 }
 
 static int print_table(const struct dd_device_info *list, int count) {
@@ -99,8 +102,8 @@ static int print_table(const struct dd_device_info *list, int count) {
     }
     puts(chosen ? "\n* the default; --device or DEPTHDROP_DEVICE choose another (number, cpu, gpu, P:D, part of a name)"
                 : "\nno device is usable by default; --device chooses one");
-    if (has_only_pocl(list, count))
-        puts("Intel's free OpenCL driver for CPUs, also AMD's, usually trains faster than PoCL: see"
+    if (would_gain_from_intel(list, count))
+        puts("Intel's free OpenCL driver for CPUs, also AMD's, may train faster than PoCL: see"
              " docs/intel-cpu-runtime.md");
     return 0;
 }

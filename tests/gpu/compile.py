@@ -4,6 +4,7 @@
 Usage: compile.py CL_FOLDER [PART_OF_A_SOURCE_NAME...]
 
 NVIDIA: clang and libclc to PTX, then ptxas if it is on the path. AMD: clang and libclc. Intel: ocloc.
+Debian has them as clang-15, libclc-15 and (ocloc) intel-opencl-icd; ptxas comes with CUDA.
 Prints what each program takes in its greediest kernel: registers (r), spilled registers or bytes (s, if any), bytes of
 local memory (l, if any). Exit 0: all compile; 1: one does not, or takes more local memory than OpenCL 1.2 promises;
 77: no compiler.
