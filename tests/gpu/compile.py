@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compiles every kernel of a GPU's plan with the compilers of three vendors, as far as they are installed; no GPU needed.
+"""Compiles every kernel of a GPU's plan with the compilers of three vendors, where installed; no GPU needed.
 
 Usage: compile.py CL_FOLDER [PART_OF_A_SOURCE_NAME...]
 
