@@ -27,27 +27,17 @@
 #define CHUNK 256 /* elements of a work-item summed plainly before they join the total */
 #define CHAINS 2  /* independent accumulators */
 
-/* sums [slices][2][C padded]: the group's share, added over its work-items in a tree. */
-static void write_sums(vfloat total_g, vfloat total_gz, local vfloat *all_g, local vfloat *all_gz, global vfloat *sums)
+/* What is summed: for the primary path g' and g' * (z - mean), then the same for the shortcut. */
+#define FIRST_SUM (MAIN ? 0 : 2)
+#define SUMS_END (SIDE ? 4 : 2)
+
+/* sums [slices][2][C padded]: one path's totals of the group's block and slice. */
+static void store_sums(vfloat total_g, vfloat total_gz, global vfloat *sums)
 {
-    const int lane = get_local_id(0), block = get_group_id(1), slice = get_group_id(2), blocks = get_num_groups(1);
-#if GROUP > 1
-    all_g[lane] = total_g;
-    all_gz[lane] = total_gz;
-    for (int half_group = GROUP / 2; half_group > 0; half_group /= 2) {
-        barrier(CLK_LOCAL_MEM_FENCE);
-        if (lane < half_group) {
-            all_g[lane] = total_g += all_g[lane + half_group];
-            all_gz[lane] = total_gz += all_gz[lane + half_group];
-        }
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-#endif
-    if (lane == 0) {
-        global vfloat *out = sums + (size_t)slice * 2 * blocks + block;
-        out[0] = total_g;
-        out[blocks] = total_gz;
-    }
+    const int block = get_group_id(1), slice = get_group_id(2), blocks = get_num_groups(1);
+    global vfloat *out = sums + (size_t)slice * 2 * blocks + block;
+    out[0] = total_g;
+    out[blocks] = total_gz;
 }
 
 __attribute__((reqd_work_group_size(GROUP, 1, 1)))
@@ -59,16 +49,11 @@ kernel void join_backward_sums(global const vfloat *go, global const vfloat *res
                                global const vfloat *restrict side_shift, global vfloat *restrict side_sums, int pixels,
                                int slices, global vfloat *g)
 {
-#if GROUP > 1
-    local vfloat all_g[GROUP], all_gz[GROUP];
-#else
-    local vfloat *all_g = 0, *all_gz = 0;
-#endif
     const int lane = get_local_id(0), block = get_group_id(1), slice = get_group_id(2);
     const int begin = (int)((long)pixels * slice / slices), end = (int)((long)pixels * (slice + 1) / slices);
     const int count = (end - begin - lane + GROUP - 1) / GROUP;
     const size_t first = (size_t)block * pixels + begin + lane;
-    vfloat main_g = DD_SPLAT(0.0f), main_gz = main_g, side_g = main_g, side_gz = main_g;
+    vfloat total[4] = {DD_SPLAT(0.0f), DD_SPLAT(0.0f), DD_SPLAT(0.0f), DD_SPLAT(0.0f)};
 #if MASK_RAW
     const vfloat a = test_scale[block], b = test_shift[block];
 #endif
@@ -83,7 +68,7 @@ kernel void join_backward_sums(global const vfloat *go, global const vfloat *res
 #endif
     for (int at = 0; at < count;) {
         const int stop = min(at + CHUNK, count);
-        vfloat sum[4][CHAINS]; /* main g, g * (z - mean); side likewise */
+        vfloat sum[4][CHAINS];
 #pragma unroll
         for (int s = 0; s < 4; ++s)
 #pragma unroll
@@ -135,17 +120,32 @@ kernel void join_backward_sums(global const vfloat *go, global const vfloat *res
         for (; at < stop; ++at)
             DD_ELEMENT(0, at)
 #pragma unroll
-        for (int k = 0; k < CHAINS; ++k) {
-            main_g += sum[0][k];
-            main_gz += sum[1][k];
-            side_g += sum[2][k];
-            side_gz += sum[3][k];
+        for (int s = 0; s < 4; ++s)
+#pragma unroll
+            for (int k = 0; k < CHAINS; ++k)
+                total[s] += sum[s][k];
+    }
+#if GROUP > 1
+    /* A tree over the work-items. In a function with two callers, PoCL 3.1 would share the arrays among its threads. */
+    local vfloat all[SUMS_END - FIRST_SUM][GROUP];
+#pragma unroll
+    for (int s = FIRST_SUM; s < SUMS_END; ++s)
+        all[s - FIRST_SUM][lane] = total[s];
+    for (int half_group = GROUP / 2; half_group > 0; half_group /= 2) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (lane < half_group) {
+#pragma unroll
+            for (int s = FIRST_SUM; s < SUMS_END; ++s)
+                all[s - FIRST_SUM][lane] = total[s] += all[s - FIRST_SUM][lane + half_group];
         }
     }
+    if (lane != 0)
+        return;
+#endif
 #if MAIN
-    write_sums(main_g, main_gz, all_g, all_gz, main_sums);
+    store_sums(total[0], total[1], main_sums);
 #endif
 #if SIDE
-    write_sums(side_g, side_gz, all_g, all_gz, side_sums);
+    store_sums(total[2], total[3], side_sums);
 #endif
 }
