@@ -132,47 +132,55 @@ static void report(struct dd_run *run, const char *split, const struct dd_evalua
     run->callback(run->user, &progress);
 }
 
+/** With the run's statistics; where these are recalibrated, with training's own as well (else *running = *result). */
 static dd_status evaluate_split(struct dd_run *run, enum dd_plan_source source, const struct dd_images *images,
-                                struct dd_evaluation *result) {
+                                struct dd_evaluation *result, struct dd_evaluation *running) {
     int32_t *ranks = dd_calloc((size_t)images->count, sizeof *ranks);
     if (ranks == NULL)
         return dd_fail_memory("evaluation", (size_t)images->count * sizeof *ranks);
-    const enum dd_plan_statistics statistics =
-        dd_run_recalibrates(run) ? DD_STATISTICS_RECALIBRATED : DD_STATISTICS_RUNNING;
-    const struct dd_watch watch = watch_run(run, images->split);
+    const int batch = (int)run->config.batch;
+    struct dd_watch watch = watch_run(run, images->split);
     dd_status status =
-        dd_evaluate_source(run->plan, source, images, (int)run->config.batch, statistics, &watch, ranks, result);
+        dd_evaluate_source(run->plan, source, images, batch, DD_STATISTICS_RUNNING, &watch, ranks, running);
+    *result = *running;
+    if (status == DD_OK && dd_run_recalibrates(run)) {
+        watch.start = dd_now();
+        status = dd_evaluate_source(run->plan, source, images, batch, DD_STATISTICS_RECALIBRATED, &watch, ranks, result);
+    }
     free(ranks);
     return status;
 }
 
-static dd_status log_split(struct dd_run *run, const struct dd_images *images, const struct dd_evaluation *result) {
+static dd_status log_split(struct dd_run *run, const struct dd_images *images, const struct dd_evaluation *result,
+                           const struct dd_evaluation *running) {
     const struct dd_log_eval line = {.iteration = run->iteration,
                                      .split = images->split,
                                      .error = result->error,
                                      .loss = result->loss,
                                      .images = result->images,
+                                     .error_running = running->error,
+                                     .loss_running = running->loss,
                                      .statistics = dd_run_recalibrates(run) ? "recalibrated" : "running"};
     return dd_runlog_eval(&run->log, &line);
 }
 
 dd_status dd_evaluation_run(struct dd_run *run) {
     const bool held_out = run->val.count > 0;
-    struct dd_evaluation test, val;
+    struct dd_evaluation test, test_running, val, val_running;
     if (dd_run_recalibrates(run))
         DD_TRY(recalibrate(run));
     if (held_out)
-        DD_TRY(evaluate_split(run, DD_SOURCE_VAL, &run->val, &val));
-    DD_TRY(evaluate_split(run, DD_SOURCE_TEST, &run->dataset->test, &test));
+        DD_TRY(evaluate_split(run, DD_SOURCE_VAL, &run->val, &val, &val_running));
+    DD_TRY(evaluate_split(run, DD_SOURCE_TEST, &run->dataset->test, &test, &test_running));
     const double error = held_out ? val.error : test.error;
     const bool best = error < run->log.best;
     if (best) /* before the log tells of it: a run killed in between evaluates again when resumed */
         DD_TRY(dd_checkpoint_write(run, "best.safetensors", dd_run_recalibrates(run)));
     if (held_out) {
-        DD_TRY(log_split(run, &run->val, &val));
+        DD_TRY(log_split(run, &run->val, &val, &val_running));
         report(run, run->val.split, &val, best);
     }
-    DD_TRY(log_split(run, &run->dataset->test, &test));
+    DD_TRY(log_split(run, &run->dataset->test, &test, &test_running));
     report(run, run->dataset->test.split, &test, best && !held_out);
     run->log.last_eval = run->iteration;
     run->log.best = best ? error : run->log.best;

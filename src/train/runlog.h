@@ -41,6 +41,7 @@ struct dd_log_eval {
     double error, loss;
     int64_t images;
     const char *statistics; /* "running" or "recalibrated" */
+    double error_running, loss_running; /* with training's own statistics, where `statistics` are others */
 };
 dd_status dd_runlog_eval(struct dd_runlog *log, const struct dd_log_eval *eval);
 

@@ -39,6 +39,7 @@ class Train(CliTest):
         self.assertEqual(evals[-1]["split"], "test")
         self.assertEqual(evals[-1]["statistics"], "recalibrated")
         self.assertTrue(0 <= evals[-1]["error"] <= 1)
+        self.assertNotEqual(evals[-1]["loss_running"], evals[-1]["loss"])
         self.check_eval(folder, evals[-1])
         self.check_info(folder)
         self.check_predict(folder)
