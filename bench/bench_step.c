@@ -1,6 +1,6 @@
 /*
  * `depthdrop bench step`: training steps without data. Every iteration runs its gates twice: phase by phase, the queue
- * finished at their borders, and in one go, since finishing costs something.
+ * finished at their borders, and in one go, since finishing costs something. A profile takes iterations of its own.
  */
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -11,6 +11,7 @@
 #include "bench/peak.h"
 #include "bench/result.h"
 #include "bench/workload.h"
+#include "rt/profile.h"
 
 enum { TOTAL = DD_PHASES, STEP, ENQUEUE, SERIES, DEFAULT_ITERATIONS = 20 };
 static const char *const names[SERIES] = {"forward", "backward", "update", "total", "step", "enqueue"};
@@ -28,6 +29,8 @@ struct bench {
     int vector;
     uint64_t device_bytes, resident_bytes; /* at most, before the peaks are measured */
     struct dd_peak peak;
+    struct dd_profile_row *kernels; /* [kernel_count], of all iterations; NULL without --profile */
+    int kernel_count;
 };
 
 static dd_status prepare(struct bench *bench) {
@@ -72,6 +75,17 @@ static dd_status iterate(struct bench *bench, int64_t iteration, bool counts) {
     return DD_OK;
 }
 
+/* The counted iterations' gates once more, with every kernel timed. */
+static dd_status profile(struct bench *bench) {
+    double step, enqueue;
+    DD_TRY(dd_profile_start(bench->device));
+    for (int i = 1; i <= bench->iterations; i++) {
+        dd_gate_draw(bench->gate, (uint64_t)i, bench->gates);
+        DD_TRY(dd_workload_step(&bench->workload, bench->gates, &step, &enqueue));
+    }
+    return dd_profile_stop(bench->device, &bench->kernels, &bench->kernel_count);
+}
+
 static dd_status measure(struct bench *bench) {
     double told = dd_now();
     for (int i = 1 - bench->options->warmup; i <= bench->iterations; i++) {
@@ -84,6 +98,8 @@ static dd_status measure(struct bench *bench) {
     struct rusage usage;
     bench->device_bytes = bench->device->peak_bytes;
     bench->resident_bytes = getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
+    if (bench->options->profile)
+        DD_TRY(profile(bench));
     dd_plan_destroy(&bench->workload.plan); /* makes room for the peaks' buffers */
     return dd_peak_measure(bench->device, &bench->peak);
 }
@@ -104,6 +120,17 @@ static double step_flops(const struct bench *bench) {
 
 static double launches(const struct bench *bench) {
     return bench->launches[DD_PHASE_FORWARD] + bench->launches[DD_PHASE_BACKWARD] + bench->launches[DD_PHASE_UPDATE];
+}
+
+static json_t *kernels_json(const struct bench *bench) {
+    json_t *kernels = json_array();
+    for (int i = 0; i < bench->kernel_count; i++) {
+        const struct dd_profile_row *row = &bench->kernels[i];
+        json_array_append_new(kernels, json_pack("{s:s, s:o, s:o}", "kernel", row->label, "launches",
+                                                 dd_number_json((double)row->launches / bench->iterations), "ms",
+                                                 dd_number_json(row->ms / bench->iterations)));
+    }
+    return kernels;
 }
 
 static dd_status print_json(const struct bench *bench, const struct dd_figures figures[SERIES], FILE *out) {
@@ -129,7 +156,23 @@ static dd_status print_json(const struct bench *bench, const struct dd_figures f
     json_object_set_new(root, "step_gflops", dd_number_json(1e-6 * step_flops(bench) / figures[STEP].median));
     json_object_set_new(root, "fma_gflops", dd_number_json(bench->peak.fma_gflops));
     json_object_set_new(root, "bandwidth_gbs", dd_number_json(bench->peak.bandwidth_gbs));
+    if (options->profile)
+        json_object_set_new(root, "kernels", kernels_json(bench));
     return dd_print_json(root, out);
+}
+
+static void print_kernels(const struct bench *bench, FILE *out) {
+    double sum = 0;
+    for (int i = 0; i < bench->kernel_count; i++)
+        sum += bench->kernels[i].ms / bench->iterations;
+    fprintf(out, "\nkernels of a step by events, which slow it a little: %.2f ms; library calls are not seen\n", sum);
+    fprintf(out, "%10s %10s %8s  %s\n", "ms", "launches", "share", "kernel");
+    for (int i = 0; i < bench->kernel_count; i++) {
+        const struct dd_profile_row *row = &bench->kernels[i];
+        const double ms = row->ms / bench->iterations;
+        fprintf(out, "%10.3f %10.1f %6.1f %%  %s\n", ms, (double)row->launches / bench->iterations, 100 * ms / sum,
+                row->label);
+    }
 }
 
 static void print_table(const struct bench *bench, const struct dd_figures figures[SERIES], FILE *out) {
@@ -152,6 +195,8 @@ static void print_table(const struct bench *bench, const struct dd_figures figur
     fprintf(out,
             "%.1f GFLOP/s by the count of direct convolution: %.2f of the FMA peak of %.1f; memory moves %.1f GB/s\n",
             gflops, gflops / bench->peak.fma_gflops, bench->peak.fma_gflops, bench->peak.bandwidth_gbs);
+    if (options->profile)
+        print_kernels(bench, out);
 }
 
 dd_status dd_bench_step(const struct dd_bench_options *options, FILE *out) {
@@ -173,5 +218,6 @@ done:
     dd_workload_finish(&bench.workload);
     dd_workload_close_device(&bench.device);
     free(bench.gates);
+    free(bench.kernels);
     return status;
 }

@@ -18,6 +18,8 @@ static const struct args_option options_table[] = {
     {ARGS_TEXT, "exact", "K,K,...", "gates: also with exactly K gated units off", NULL, FIELD(exact), 0, 0},
     {ARGS_FLAG, "all", NULL, "conv: every algorithm that supports a convolution, not only the chosen one", NULL,
      FIELD(all), 0, 0},
+    {ARGS_FLAG, "profile", NULL, "step: also the time of every kernel, by events, in further iterations of its own", NULL,
+     FIELD(profile), 0, 0},
     {ARGS_INT, "batch", "N", "images in a mini-batch", "128", FIELD(batch), 1, 65536},
     {ARGS_INT64, "iterations", "N", "timed iterations", "20; gates: 500", FIELD(iterations), 1, 1e9},
     {ARGS_INT, "warmup", "N", "iterations before them that are not counted", "3", FIELD(warmup), 0, 1e6},
@@ -38,11 +40,11 @@ static const struct args_option options_table[] = {
 static const struct benchmark {
     const char *name;
     dd_status (*run)(const struct dd_bench_options *options, FILE *out);
-    const char *not_taken[4]; /* options without a meaning for it */
+    const char *not_taken[6]; /* options without a meaning for it */
 } benchmarks[] = {
     {"step", dd_bench_step, {"ratios", "exact", "all"}},
-    {"conv", dd_bench_conv, {"ratios", "exact", "gate", "gate-first"}},
-    {"gates", dd_bench_gates, {"gate", "all"}},
+    {"conv", dd_bench_conv, {"ratios", "exact", "gate", "gate-first", "profile"}},
+    {"gates", dd_bench_gates, {"gate", "all", "profile"}},
 };
 enum { BENCHMARKS = sizeof benchmarks / sizeof *benchmarks };
 

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "rt/buffer.h"
 #include "rt/internal.h"
+#include "rt/profile.h"
 
 void dd_device_options_default(struct dd_device_options *options) {
     *options = (struct dd_device_options){0};
@@ -68,6 +69,7 @@ void dd_device_close(dd_device **device) {
     dd_device *closing = *device;
     if (!closing)
         return;
+    dd_profile_drop(closing);
     if (closing->queue)
         check_closing(clFinish(closing->queue), "finishing the queue");
     dd_buffer_release(closing, &closing->nothing);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 
 struct dd_program_cache; /* rt/program.c: programs built in this process, by source and options */
+struct dd_profile;       /* rt/profile.c: times of kernels */
 
 struct dd_device {
     cl_platform_id platform;
@@ -18,6 +19,7 @@ struct dd_device {
     cl_mem nothing;              /* a few bytes, bound where a kernel's optional buffer is absent */
     struct dd_device_info info;
     struct dd_program_cache *programs;
+    struct dd_profile *profile;  /* NULL: kernels are not timed */
     char *cache_dir;             /* as given to dd_device_open, or NULL */
     uint64_t allocated_bytes, peak_bytes; /* live device memory from dd_buffer_create */
 };

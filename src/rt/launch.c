@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "rt/internal.h"
+#include "rt/profile.h"
 
 static atomic_uint_fast64_t launch_count;
 
@@ -155,10 +156,14 @@ dd_status dd_launch_set(dd_device *device, struct dd_launch *launch, int index, 
 
 static dd_status enqueue_kernel(dd_device *device, const struct dd_launch *launch) {
     cl_int code = dd_rt_injected();
+    cl_event event = NULL;
     if (code == CL_SUCCESS)
         code = clEnqueueNDRangeKernel(device->queue, launch->kernel, launch->dims, NULL, launch->global,
-                                      launch->has_local ? launch->local : NULL, 0, NULL, NULL);
-    return code == CL_SUCCESS ? DD_OK : dd_cl_check(code, "enqueueing %s", launch->label);
+                                      launch->has_local ? launch->local : NULL, 0, NULL,
+                                      device->profile != NULL ? &event : NULL);
+    if (code != CL_SUCCESS)
+        return dd_cl_check(code, "enqueueing %s", launch->label);
+    return device->profile != NULL ? dd_profile_record(device->profile, launch->label, event) : DD_OK;
 }
 
 static dd_status enqueue_call(dd_device *device, const struct dd_launch *launch) {

@@ -32,6 +32,20 @@ class Bench(CliTest):
         for keys in objects:
             self.assertEqual(set(keys) - words, set(), section)
 
+    def test_profile(self):
+        result = self.bench("step", "--net", "resnet8", "--profile")
+        self.check_documented("step", result, *result["kernels"])
+        names = [row["kernel"] for row in result["kernels"]]
+        self.assertEqual(len(names), len(set(names)))
+        self.assertIn("sgd_update", names)
+        calls = 3  # products of the last layer, by a library
+        self.assertEqual(sum(row["launches"] for row in result["kernels"]), result["launches_mean"] - calls)
+        times = [row["ms"] for row in result["kernels"]]
+        self.assertEqual(times, sorted(times, reverse=True))
+        self.assertGreater(min(times), 0)
+        out, err = self.run_program("bench", "gates", "--profile", expect=2)
+        self.assertIn("bench gates takes no --profile", err)
+
     def test_step(self):
         result = self.bench("step", "--net", "resnet8")
         keys = ["device", "net", "shortcut", "gate", "batch", "iterations", "forward_ms", "backward_ms", "update_ms",
