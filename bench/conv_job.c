@@ -117,6 +117,8 @@ dd_status dd_conv_job_add(dd_device *device, const struct dd_conv_algorithm *alg
         .x = data->x, .prologue = affine, .dz = dz, .dw = data->dw, .workspace = data->workspace};
     struct dd_conv_backward_data_args gradient = {
         .dz = dz, .w = data->w, .dx = data->dx, .accumulate = form == DD_FORM_FIRST, .workspace = data->workspace};
+    if (form == DD_FORM_FIRST)
+        gradient.keep = data->x;
     if (form == DD_FORM_INNER) {
         gradient.mask_z = data->x;
         gradient.mask = affine;
@@ -151,7 +153,7 @@ static unsigned variant_of(enum dd_conv_form form, int job) {
     case DD_CONV_BACKWARD_WEIGHTS:
         return relu ? 3 : 1;
     default:
-        return inner ? 4 : relu ? 5 : form == DD_FORM_FIRST ? 2 : 1;
+        return inner ? 4 : relu ? 5 : form == DD_FORM_FIRST ? 6 : 1;
     }
 }
 

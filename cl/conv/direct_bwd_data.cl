@@ -34,7 +34,7 @@
 #define LAST_COLUMN clamp(SOURCE_W - LEFT, FIRST_COLUMN, BAND_COLS)
 
 /* Stages the band of dx rows from y0 on; g and z are block s of one image. */
-INLINE void stage(vfloat *band, __global const vfloat *restrict g, __global const vfloat *restrict z, int y0,
+INLINE void stage(vfloat *band, __global const vfloat *g, __global const vfloat *restrict z, int y0,
                   const struct gradient *how, int s)
 {
     for (int r = 0; r < BAND_ROWS; r++, band += BAND_COLS) {
@@ -51,8 +51,10 @@ INLINE void stage(vfloat *band, __global const vfloat *restrict g, __global cons
 
 /* What happens to a product on its way to dx: the values of a run-time argument. */
 #define STORE_PLAIN 0
-#define STORE_ADD 1  /* dx += */
-#define STORE_MASK 2 /* times [scale * z + shift > 0], and summed against z */
+#define STORE_ADD 1      /* dx += */
+#define STORE_MASK 2     /* times [scale * z + shift > 0], and summed against z */
+#define STORE_KEEP 3     /* times [z > 0] */
+#define STORE_ADD_KEEP 4 /* (dx + it) times [z > 0] */
 
 struct store {
     __global vfloat *dx;
@@ -86,7 +88,7 @@ INLINE void prefetch_share(struct ahead *ahead)
 /* What the store of a register block at pixel offset will read or write. */
 INLINE void prefetch_store(const int pixels, const struct store *store, size_t offset)
 {
-    __global const vfloat *from = store->kind == STORE_MASK ? store->z : store->dx;
+    __global const vfloat *from = store->kind >= STORE_MASK ? store->z : store->dx;
     for (int t = 0; t < BLOCK_TARGETS; t++)
         for (int p = 0; p < pixels; p += LINE_PIXELS)
             PREFETCH(from + t * store->step + offset + p * STRIDE);
@@ -112,6 +114,12 @@ INLINE void convolve(const int pixels, const float *band, __global const vfloat 
         } else if (store->kind == STORE_ADD) {
             UNROLL for (int p = 0; p < pixels; p++)
                 dx[p * STRIDE] += acc[t][p];
+        } else if (store->kind >= STORE_KEEP) {
+            __global const vfloat *z = store->z + t * store->step + offset;
+            UNROLL for (int p = 0; p < pixels; p++) {
+                const vfloat sum = store->kind == STORE_ADD_KEEP ? dx[p * STRIDE] + acc[t][p] : acc[t][p];
+                dx[p * STRIDE] = DD_KEEP_POSITIVE(sum, z[p * STRIDE]);
+            }
         } else {
             __global const vfloat *z = store->z + t * store->step + offset;
             UNROLL for (int p = 0; p < pixels; p++) {
@@ -155,15 +163,15 @@ INLINE void convolve_row(const vfloat *band, int y0, int y, __global const vfloa
 /*
  * g, z [SOURCE_BLOCKS][n][SOURCE_H][SOURCE_W][V]; k1, k2, k3, relu_scale, relu_shift [SOURCE_BLOCKS][V] as
  * gradient_kind needs them; wt [TARGET_BLOCKS][SOURCE_BLOCKS][TAPS][V source][V target];
- * dx, mask_z [TARGET_BLOCKS][n][TARGET_H][TARGET_W][V];
+ * dx, mask_z [TARGET_BLOCKS][n][TARGET_H][TARGET_W][V]; dx may be g for 1x1 with stride 1 and as many blocks;
  * mask_scale, mask_shift (identity unless mask_affine), mean [TARGET_BLOCKS][V];
  * partials [slices][2][TARGET_BLOCKS][V]: sums of dx, of dx * (mask_z - mean), if want_partials.
  * Work-item i: bands i * bands_per_slice and on. Global size: slices.
  */
 __kernel DD_SINGLE void direct_backward_data(
-    __global const vfloat *restrict g, __global const vfloat *restrict z, int gradient_kind, __global const vfloat *k1,
+    __global const vfloat *g, __global const vfloat *restrict z, int gradient_kind, __global const vfloat *k1,
     __global const vfloat *k2, __global const vfloat *k3, __global const vfloat *relu_scale,
-    __global const vfloat *relu_shift, __global const vfloat *restrict wt, __global vfloat *restrict dx, int store_kind,
+    __global const vfloat *relu_shift, __global const vfloat *restrict wt, __global vfloat *dx, int store_kind,
     __global const vfloat *restrict mask_z, int mask_affine, __global const vfloat *mask_scale,
     __global const vfloat *mask_shift, __global const vfloat *mean, __global vfloat *partials, int want_partials, int n,
     int bands_per_slice)

@@ -26,7 +26,7 @@ enum {
     GRADIENT_NORM,
     GRADIENT_MASKED
 }; /* g; k1 * g + k2 * z + k3; the same with g masked by a ReLU first */
-enum { FOLD_WRITE, FOLD_ADD, FOLD_MASK };
+enum { FOLD_ADD = 1, FOLD_MASK = 2, FOLD_KEEP = 4 }; /* bits: see dd_conv_backward_data_args */
 
 #define TAPS (KERNEL * KERNEL)
 #define TILE \
@@ -213,10 +213,12 @@ __kernel void fold(__global const float *restrict col, int col_offset, __global 
         length = min(W - x0, stop - q);
         for (int i = 0; i < length; ++i) {
             float sum = c < C ? folded(from, P, n, y, x0 + i, HO, WO) : 0.0f;
-            if (kind == FOLD_ADD)
+            if (kind & FOLD_ADD)
                 sum += dx[at + (size_t)i * V];
-            else if (kind == FOLD_MASK)
+            if (kind & FOLD_MASK)
                 sum = c < C && fma(scales[c], mask_z[at + (size_t)i * V], shifts[c]) > 0.0f ? sum : 0.0f;
+            else if (kind & FOLD_KEEP)
+                sum = mask_z[at + (size_t)i * V] > 0.0f ? sum : 0.0f;
             dx[at + (size_t)i * V] = sum;
         }
     }

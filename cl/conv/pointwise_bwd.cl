@@ -23,6 +23,10 @@
 #define BLOCK_LINES (BLOCK * V * 4 / LINE)
 #define STEP (SOURCES * V) /* of weight gradients, from target block to target block */
 
+/* Bits of the argument store. */
+#define STORE_ADD 1  /* dx += */
+#define STORE_KEEP 2 /* dx, all added up, where x > 0, else 0 */
+
 /* wt [SOURCES][TARGETS * V][V]: the weights with the source channel innermost. */
 INLINE void transpose(float *wt, __global const float *restrict w)
 {
@@ -34,10 +38,10 @@ INLINE void transpose(float *wt, __global const float *restrict w)
 }
 
 /*
- * to [count] = (or +=) dx of one block of pixels and one source block; dz [TARGETS][PIXELS] from its first pixel on.
- * The accumulators are only indexed by constants, so that they stay in registers.
+ * to [count] = dx of one block of pixels and one source block; dz [TARGETS][PIXELS] and x from its first pixel on. The
+ * accumulators are only indexed by constants, so that they stay in registers.
  */
-INLINE void multiply(__global vfloat *to, int count, int accumulate, const vfloat *wt, const vfloat *dz)
+INLINE void multiply(__global vfloat *to, int count, int store, const vfloat *wt, const vfloat *dz, const vfloat *x)
 {
     vfloat acc[BLOCK];
     UNROLL for (int p = 0; p < BLOCK; p++)
@@ -50,16 +54,18 @@ INLINE void multiply(__global vfloat *to, int count, int accumulate, const vfloa
                 acc[p] = fma(weight, DD_SPLAT(factor[p * V + o]), acc[p]);
         }
     }
-    if (count >= BLOCK && accumulate) {
+    if (count >= BLOCK && store == STORE_KEEP) {
         UNROLL for (int p = 0; p < BLOCK; p++)
-            to[p] += acc[p];
-    } else if (count >= BLOCK) {
+            to[p] = DD_KEEP_POSITIVE(acc[p], x[p]);
+    } else if (count >= BLOCK && store == 0) {
         UNROLL for (int p = 0; p < BLOCK; p++)
             to[p] = acc[p];
     } else {
         UNROLL for (int p = 0; p < BLOCK; p++)
-            if (p < count)
-                to[p] = accumulate ? to[p] + acc[p] : acc[p];
+            if (p < count) {
+                const vfloat sum = store & STORE_ADD ? to[p] + acc[p] : acc[p];
+                to[p] = store & STORE_KEEP ? DD_KEEP_POSITIVE(sum, x[p]) : sum;
+            }
     }
 }
 
@@ -80,14 +86,14 @@ INLINE void sweep(vfloat *sums, const float *x, const vfloat *dz, int count)
 
 /*
  * x, dx [SOURCES][pixels][V]; g, z [TARGETS][pixels][V]; w [TARGETS][SOURCES][V source][V target];
- * part [slices][TARGETS][SOURCES][V source][V target], written whole. accumulate: dx += instead of dx =.
+ * part [slices][TARGETS][SOURCES][V source][V target], written whole. dx may be g if TARGETS == SOURCES.
  * Work-item i: pixels [pixels * i / slices, pixels * (i + 1) / slices). Global size: slices.
  */
 __kernel DD_SINGLE void pointwise_backward(
     __global const vfloat *restrict x, int prologue, __global const vfloat *scale, __global const vfloat *shift,
-    __global const vfloat *restrict g, __global const vfloat *restrict z, int gradient_kind, __global const vfloat *k1,
+    __global const vfloat *g, __global const vfloat *restrict z, int gradient_kind, __global const vfloat *k1,
     __global const vfloat *k2, __global const vfloat *k3, __global const vfloat *relu_scale,
-    __global const vfloat *relu_shift, __global const float *restrict w, __global vfloat *restrict dx, int accumulate,
+    __global const vfloat *relu_shift, __global const float *restrict w, __global vfloat *dx, int store,
     __global vfloat *restrict part, int pixels)
 {
     const struct gradient how_dz = {k1, k2, k3, relu_scale, relu_shift, gradient_kind};
@@ -119,7 +125,7 @@ __kernel DD_SINGLE void pointwise_backward(
                     prefetch_lines((size_t)(g + (size_t)t * pixels + next), BLOCK_LINES);
                     prefetch_lines((size_t)(second + (size_t)t * pixels + next), BLOCK_LINES);
                 }
-                multiply(to + p, count - p, accumulate, wt + s * TARGETS * V, dz + p);
+                multiply(to + p, count - p, store, wt + s * TARGETS * V, dz + p, xs + s * PIXELS + p);
             }
         }
         for (int t = 0; t < TARGETS; t++)

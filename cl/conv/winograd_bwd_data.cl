@@ -1,7 +1,7 @@
 /*
  * Winograd backward data: dx = the transposed convolution of dz = k1 * g' + k2 * z + k3, one work-item per slice of
- * `bands` bands. Build options: see the two headers; RB are the blocks of dz, OB those of dx; EPILOGUE is PLAIN, MASK
- * or ACCUMULATE. Work: ceil(all bands / bands) work-groups of one item.
+ * `bands` bands. Build options: see the two headers; RB are the blocks of dz, OB those of dx; EPILOGUE is any but
+ * STATISTICS. Work: ceil(all bands / bands) work-groups of one item.
  */
 #include "common.clh"
 #include "conv/winograd.clh"
@@ -39,7 +39,7 @@ __kernel DD_SINGLE void winograd_bwd_data(
                 const size_t ahead = kg * plane + next_rows(b), out = og * plane + image + y0 * W;
                 products(v, u + ((size_t)og * RB + kg * OU) * V, m, kg > 0, og == 0 ? g + ahead : 0,
                          og == 0 ? z + ahead : 0, kg == 0 ? dx + out : 0,
-                         EPILOGUE == MASK && kg == 0 ? mask_z + out : 0, plane);
+                         MASKS && kg == 0 ? mask_z + out : 0, plane);
             }
             for (int o = 0; o < OG; o++) {
                 const size_t at = (og + o) * plane + image;

@@ -1,13 +1,13 @@
 /*
- * Where a unit's two paths meet: o = ReLU(main + shortcut), the mask of its backward, and the adjoint of the
- * subsampling shortcut. Dimension 1 of every range is the channel block.
+ * Where a unit's two paths meet: o = ReLU(main + shortcut), and the adjoint of the subsampling shortcut. Dimension 1 of
+ * every range is the channel block.
  *
- * join_forward, join_backward  a work-item handles `run` neighbouring vectors.
- * join_expand                  a work-item handles `run` neighbouring rows of the unit's input gradient.
+ * join_forward  a work-item handles `run` neighbouring vectors.
+ * join_expand   a work-item handles `run` neighbouring rows of the unit's input gradient.
  *
  * Build options: V as in common.clh; GROUP, work-items of a group (1 on CPUs);
  * MAIN 1: main path present; SHORTCUT 0 none, 1 identity, 2 subsample, 3 affine;
- * MASK_RAW 1: join_backward's mask is an affine function of a raw convolution output, not the unit's output.
+ * KEEP 1: join_expand masks by the output of the ReLU before.
  */
 #include "common.clh"
 #pragma OPENCL FP_CONTRACT OFF
@@ -21,8 +21,8 @@
 #ifndef SHORTCUT
 #define SHORTCUT 1
 #endif
-#ifndef MASK_RAW
-#define MASK_RAW 0
+#ifndef KEEP
+#define KEEP 0
 #endif
 #define IDENTITY 1
 #define SUBSAMPLE 2
@@ -78,27 +78,6 @@ kernel void join_forward(global const vfloat *restrict z, global const vfloat *r
     }
 }
 
-/* g = go where the mask is positive, else 0; g may be go. test: the unit's output o, or z with scale and shift. */
-__attribute__((reqd_work_group_size(GROUP, 1, 1)))
-kernel void join_backward(global const vfloat *go, global const vfloat *restrict test,
-                          global const vfloat *restrict scale, global const vfloat *restrict shift, int pixels, int run,
-                          global vfloat *g)
-{
-    const int block = get_global_id(1);
-    const int begin = min((int)get_global_id(0) * run, pixels), end = min(begin + run, pixels);
-    const size_t base = (size_t)block * pixels;
-#if MASK_RAW
-    const vfloat a = scale[block], b = shift[block];
-#endif
-    for (int p = begin; p < end; ++p) {
-        vfloat value = test[base + p];
-#if MASK_RAW
-        value = fma(a, value, b);
-#endif
-        g[base + p] = DD_KEEP_POSITIVE(go[base + p], value);
-    }
-}
-
 /* value with the lanes of channels from `channels` on set to 0 */
 static vfloat clear_padding(vfloat value, int channels, int block)
 {
@@ -115,10 +94,13 @@ static vfloat clear_padding(vfloat value, int channels, int block)
 #endif
 }
 
-/* dx [C/V][rows = N*h][w][V]: g [..][N][out_h][out_w][V] where row and column are multiples of stride, else 0. */
+/*
+ * dx [C/V][rows = N*h][w][V]: g [..][N][out_h][out_w][V] where row and column are multiples of stride (and keep, of dx's
+ * shape, is positive), else 0.
+ */
 __attribute__((reqd_work_group_size(GROUP, 1, 1)))
 kernel void join_expand(global const vfloat *restrict g, int rows, int run, int channels, int h, int w, int out_h,
-                        int out_w, int stride, global vfloat *restrict dx)
+                        int out_w, int stride, global const vfloat *restrict keep, global vfloat *restrict dx)
 {
     const int block = get_global_id(1);
     const int begin = min((int)get_global_id(0) * run, rows), end = min(begin + run, rows);
@@ -131,6 +113,9 @@ kernel void join_expand(global const vfloat *restrict g, int rows, int run, int 
             vfloat value = DD_SPLAT(0.0f);
             if (row % stride == 0 && column % stride == 0)
                 value = clear_padding(g[from + column / stride], channels, block);
+#if KEEP
+            value = DD_KEEP_POSITIVE(value, keep[to + column]);
+#endif
             dx[to + column] = value;
         }
     }

@@ -1,22 +1,17 @@
 /*
- * The backward side of a unit's join with the reductions that the batch norms before it need, in one pass: the
- * gradient behind the ReLU, g = go * [test > 0], and for the primary path's last batch norm (MAIN) and the shortcut's
- * (SIDE) the partial sums of g' and g' * (z - mean), g' = g, or g masked by the shortcut's own ReLU (SIDE 2).
+ * Backward of a unit's join: for the primary path's last batch norm (MAIN) and the shortcut's (SIDE) the partial sums of
+ * g' and g' * (z - mean), g' = g, the gradient behind the join's ReLU, or g masked by the shortcut's own ReLU (SIDE 2).
  *
  * One work-group of GROUP work-items per (block, slice), like norm/bn_bwd.cl; tensors are [C/V][pixels][V].
  *
- * Build options: V as in common.clh; GROUP, work-items of a group (1 on CPUs); MASK_RAW 1: test is an affine function
- * of a raw convolution output, not the unit's output; MAIN 0 or 1; SIDE 0 none, 1 affine, 2 affine with ReLU. No
- * atomics and a fixed order of sums: the same bits in every run, whatever the other path does.
+ * Build options: V as in common.clh; GROUP, work-items of a group (1 on CPUs); MAIN 0 or 1; SIDE 0 none, 1 affine, 2
+ * affine with ReLU. No atomics and a fixed order of sums: the same bits in every run, whatever the other path does.
  */
 #include "common.clh"
 #pragma OPENCL FP_CONTRACT OFF
 
 #ifndef GROUP
 #define GROUP 1
-#endif
-#ifndef MASK_RAW
-#define MASK_RAW 0
 #endif
 #ifndef MAIN
 #define MAIN 1
@@ -41,22 +36,17 @@ static void store_sums(vfloat total_g, vfloat total_gz, global vfloat *sums)
 }
 
 __attribute__((reqd_work_group_size(GROUP, 1, 1)))
-kernel void join_backward_sums(global const vfloat *go, global const vfloat *restrict test,
-                               global const vfloat *restrict test_scale, global const vfloat *restrict test_shift,
-                               global const vfloat *restrict main_z, global const vfloat *restrict main_mean,
-                               global vfloat *restrict main_sums, global const vfloat *restrict side_z,
-                               global const vfloat *restrict side_mean, global const vfloat *restrict side_scale,
-                               global const vfloat *restrict side_shift, global vfloat *restrict side_sums, int pixels,
-                               int slices, global vfloat *g)
+kernel void join_backward(global const vfloat *restrict g, global const vfloat *restrict main_z,
+                          global const vfloat *restrict main_mean, global vfloat *restrict main_sums,
+                          global const vfloat *restrict side_z, global const vfloat *restrict side_mean,
+                          global const vfloat *restrict side_scale, global const vfloat *restrict side_shift,
+                          global vfloat *restrict side_sums, int pixels, int slices)
 {
     const int lane = get_local_id(0), block = get_group_id(1), slice = get_group_id(2);
     const int begin = (int)((long)pixels * slice / slices), end = (int)((long)pixels * (slice + 1) / slices);
     const int count = (end - begin - lane + GROUP - 1) / GROUP;
     const size_t first = (size_t)block * pixels + begin + lane;
     vfloat total[4] = {DD_SPLAT(0.0f), DD_SPLAT(0.0f), DD_SPLAT(0.0f), DD_SPLAT(0.0f)};
-#if MASK_RAW
-    const vfloat a = test_scale[block], b = test_shift[block];
-#endif
 #if MAIN
     const vfloat mean = main_mean[block];
 #endif
@@ -77,18 +67,10 @@ kernel void join_backward_sums(global const vfloat *go, global const vfloat *res
 #define DD_ELEMENT(k, element)                                                                                         \
     {                                                                                                                  \
         const size_t i = first + (size_t)(element) * GROUP;                                                            \
-        vfloat positive = test[i];                                                                                     \
-        DD_TEST(positive)                                                                                              \
-        vfloat value = DD_KEEP_POSITIVE(go[i], positive);                                                              \
-        g[i] = value;                                                                                                  \
+        vfloat value = g[i];                                                                                           \
         DD_MAIN(k, i)                                                                                                  \
         DD_SIDE(k, i)                                                                                                  \
     }
-#if MASK_RAW
-#define DD_TEST(x) x = fma(a, x, b);
-#else
-#define DD_TEST(x)
-#endif
 #if MAIN
 #define DD_MAIN(k, i)                                                                                                  \
     sum[0][k] += value;                                                                                                \

@@ -121,10 +121,10 @@ kernel void gap_forward(global const vfloat *restrict x, int images, int plane, 
 #endif
 }
 
-/* dy [C][N] -> dx [C/V][N][plane][V], channel padding 0 */
+/* dy [C][N] -> dx [C/V][N][plane][V] where keep, of the same shape, is positive, else 0; channel padding 0 */
 __attribute__((reqd_work_group_size(GROUP, 1, 1)))
 kernel void gap_backward(global const float *restrict dy, int images, int run, int plane, int channels,
-                         global vfloat *restrict dx)
+                         global const vfloat *restrict keep, global vfloat *restrict dx)
 {
     const int block = get_global_id(1), pixels = images * plane;
     const int begin = min((int)get_global_id(0) * run, pixels), end = min(begin + run, pixels);
@@ -140,6 +140,6 @@ kernel void gap_backward(global const float *restrict dy, int images, int run, i
 #endif
         value /= (float)plane;
         for (; p < stop; ++p)
-            dx[(size_t)block * pixels + p] = value;
+            dx[(size_t)block * pixels + p] = DD_KEEP_POSITIVE(value, keep[(size_t)block * pixels + p]);
     }
 }

@@ -3,6 +3,9 @@
  * (prologue) and accumulate statistics of its output (epilogue); backward data can apply batch norm's backward on load
  * and the previous ReLU's mask and the reductions of the previous batch norm's backward on store. An algorithm that
  * cannot fuse keeps the same contract through separate kernels.
+ *
+ * In place: dx may be dz.g where every pixel of dx depends on its own pixel of dz alone (1x1, stride 1, as many channel
+ * blocks) and dz goes through batch norm (k1). Weight gradients must then be computed before, or by `backward`.
  */
 #ifndef DD_OPS_CONV_H
 #define DD_OPS_CONV_H
@@ -30,8 +33,10 @@ struct dd_conv_backward_data_args {
     cl_mem w;
     cl_mem dx;       /* [I/Vi][N][H][W][Vi] */
     bool accumulate; /* dx += instead of dx = */
+    cl_mem keep;     /* output of the ReLU before, of dx's shape; NULL: no mask. dx, all added up, stays where
+                        keep > 0 and is 0 elsewhere */
     cl_mem mask_z;   /* x's raw form; NULL: no mask. dx is multiplied by [mask.scale * mask_z + mask.shift > 0]; */
-    struct dd_affine mask;   /*   not together with accumulate */
+    struct dd_affine mask;   /*   not together with accumulate or keep */
     struct dd_partials sums; /* of the masked dx against mask_z; only with mask_z */
     cl_mem mean;             /* [I], for sums */
     cl_mem workspace;

@@ -270,10 +270,19 @@ static struct dd_kernel_spec weight_spec(const struct dd_conv *conv, const char 
                                    .local = {1, 1, 1}};
 }
 
+/* STORE_... of direct_bwd_data.cl */
+enum { STORE_PLAIN, STORE_ADD, STORE_MASK, STORE_KEEP, STORE_ADD_KEEP };
+
+static int store_kind(const struct dd_conv_backward_data_args *args) {
+    if (args->keep != NULL)
+        return args->accumulate ? STORE_ADD_KEEP : STORE_KEEP;
+    return args->accumulate ? STORE_ADD : args->mask_z != NULL ? STORE_MASK : STORE_PLAIN;
+}
+
 static dd_status backward_data(dd_device *device, const struct dd_conv *conv,
                                const struct dd_conv_backward_data_args *args, struct dd_launches *list) {
     const struct dd_gradient *dz = &args->dz;
-    const int store = args->accumulate ? 1 : args->mask_z != NULL ? 2 : 0; /* STORE_... in direct_bwd_data.cl */
+    const int store = store_kind(args);
     struct dd_kernel_spec spec;
     struct plan plan;
     char options[32];
@@ -283,12 +292,12 @@ static dd_status backward_data(dd_device *device, const struct dd_conv *conv,
     DD_TRY(DD_ADD(list, device, &spec, DD_MEM(args->w), DD_MEM(args->workspace)));
     make_plan(&device->info, conv, DD_CONV_BACKWARD_DATA, &plan);
     spec = plan_spec(&plan);
-    return DD_ADD(list, device, &spec, DD_MEM(dz->g), DD_MEM(dz->z), DD_INT(gradient_kind(dz)), DD_MEM(dz->k1),
-                  DD_MEM(dz->k2), DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift),
-                  DD_MEM(args->workspace), DD_MEM(args->dx), DD_INT(store), DD_MEM(args->mask_z),
-                  DD_INT(args->mask.scale != NULL), DD_MEM(args->mask.scale), DD_MEM(args->mask.shift),
-                  DD_MEM(args->mean), DD_MEM(args->sums.sums), DD_INT(store == 2 && args->sums.sums != NULL),
-                  DD_INT(conv->in.n), DD_INT(plan.bands_per_slice));
+    return DD_ADD(
+        list, device, &spec, DD_MEM(dz->g), DD_MEM(dz->z), DD_INT(gradient_kind(dz)), DD_MEM(dz->k1), DD_MEM(dz->k2),
+        DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(args->workspace), DD_MEM(args->dx),
+        DD_INT(store), DD_MEM(args->keep != NULL ? args->keep : args->mask_z), DD_INT(args->mask.scale != NULL),
+        DD_MEM(args->mask.scale), DD_MEM(args->mask.shift), DD_MEM(args->mean), DD_MEM(args->sums.sums),
+        DD_INT(store == STORE_MASK && args->sums.sums != NULL), DD_INT(conv->in.n), DD_INT(plan.bands_per_slice));
 }
 
 /* Adds up the slices of the weight gradient in the workspace. */
@@ -323,7 +332,8 @@ static dd_status backward_weights(dd_device *device, const struct dd_conv *conv,
 /* Both gradients: in one pass where that is built, else one after the other. */
 static dd_status backward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_backward_data_args *data,
                           const struct dd_conv_backward_weights_args *weights, struct dd_launches *list) {
-    if (dd_pointwise_supports(&device->info, conv) && data->mask_z == NULL) {
+    if (dd_pointwise_supports(&device->info, conv) && data->mask_z == NULL &&
+        (data->keep == NULL || (data->keep == weights->x && weights->prologue.scale == NULL))) {
         DD_TRY(dd_pointwise_backward(device, conv, data, weights, list));
         return add_reduce(device, conv, weights, dd_pointwise_slices(&device->info, conv), list);
     }

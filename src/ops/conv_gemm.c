@@ -308,7 +308,7 @@ static dd_status forward(dd_device *device, const struct dd_conv *conv, const st
 static dd_status data_part(dd_device *device, const struct layout *layout, const struct dd_part *part,
                            const struct dd_conv_backward_data_args *args, struct dd_launches *list) {
     const struct dd_conv *conv = part->conv;
-    const bool in_place = is_pointwise(conv) && !args->mask_z, gradient_in_place = conv->out.v == 1 && !args->dz.k1;
+    const bool in_place = is_pointwise(conv) && !args->mask_z && !args->keep, gradient_in_place = conv->out.v == 1 && !args->dz.k1;
     const int pixels = (int)part_pixels(part);
     struct dd_gemm product = data_product(layout, part, args, in_place, gradient_in_place);
     if (!gradient_in_place)

@@ -9,7 +9,9 @@ enum {
     PIXELS_LEAST = 256,   /* of a slice: below that the slice's own weight gradient costs more than its pixels */
     MOST_SLICES = 512,
     LARGEST_PARTS = 32 << 20,     /* bytes of weight gradient slices in the workspace */
-    LARGEST_CHUNK = 16384,        /* bytes of x and dz of a chunk: half a core's L1 */
+    BLOCK = 8,                    /* pixels of a register block */
+    FORWARD_CHUNK = 8,            /* pixels of a chunk: while one is computed, the next is fetched, so that ... */
+    BACKWARD_CHUNK = 16,          /* ... short ones keep the memory busy throughout */
     LARGEST_WEIGHTS = 128 * 1024, /* bytes in private memory, twice: weights and their gradient */
 };
 
@@ -31,23 +33,16 @@ int dd_pointwise_slices(const struct dd_device_info *info, const struct dd_conv 
     return slices > 0 ? (int)slices : 1;
 }
 
-/** Pixels of a chunk: what keeps x and dz in L1, in whole register blocks. */
-static int chunk_pixels(const struct dd_conv *conv, int block) {
-    const int bytes = (dd_shape_padded_c(conv->in) + dd_shape_padded_c(conv->out)) * (int)sizeof(float);
-    const int blocks = LARGEST_CHUNK / bytes / block;
-    return block * (blocks < 1 ? 1 : blocks > 16 ? 16 : blocks);
-}
-
 static int prologue_kind(const struct dd_affine *prologue) {
     return prologue->scale == NULL ? 0 : prologue->relu ? 2 : 1;
 }
 
 dd_status dd_pointwise_forward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_forward_args *args,
                                struct dd_launches *list) {
-    const int v = conv->out.v, block = v == 16 ? 16 : 8; /* of 32 or 16 vector registers */
+    const int v = conv->out.v;
     char options[128], label[64];
     snprintf(options, sizeof options, "-DV=%d -DSOURCES=%d -DTARGETS=%d -DPIXELS=%d -DBLOCK=%d", v,
-             dd_shape_blocks(conv->in), dd_shape_blocks(conv->out), chunk_pixels(conv, block), block);
+             dd_shape_blocks(conv->in), dd_shape_blocks(conv->out), FORWARD_CHUNK, BLOCK);
     snprintf(label, sizeof label, "conv_forward_direct_1x1s1_%d_%d_v%d", conv->in.c, conv->out.c, v);
     const struct dd_kernel_spec spec = {.source = "conv/pointwise_fwd.cl",
                                         .kernel = "pointwise_forward",
@@ -66,11 +61,10 @@ dd_status dd_pointwise_backward(dd_device *device, const struct dd_conv *conv,
                                 const struct dd_conv_backward_weights_args *weights, struct dd_launches *list) {
     const struct dd_affine *prologue = &weights->prologue;
     const struct dd_gradient *dz = &data->dz;
-    const int v = conv->out.v, block = v == 16 ? 16 : 8; /* of 32 or 16 vector registers */
+    const int v = conv->out.v;
     char options[160], label[64];
     snprintf(options, sizeof options, "-DV=%d -DSOURCES=%d -DTARGETS=%d -DPIXELS=%d -DBLOCK=%d -DBLOCK_VALUES=%d", v,
-             dd_shape_blocks(conv->in), dd_shape_blocks(conv->out), chunk_pixels(conv, block), block,
-             v < block ? v : block);
+             dd_shape_blocks(conv->in), dd_shape_blocks(conv->out), BACKWARD_CHUNK, BLOCK, v);
     snprintf(label, sizeof label, "conv_backward_direct_1x1s1_%d_%d_v%d", conv->in.c, conv->out.c, v);
     const struct dd_kernel_spec spec = {.source = "conv/pointwise_bwd.cl",
                                         .kernel = "pointwise_backward",
@@ -85,6 +79,6 @@ dd_status dd_pointwise_backward(dd_device *device, const struct dd_conv *conv,
                          : dz->relu.scale == NULL ? 1
                                                   : 2),
                   DD_MEM(dz->k1), DD_MEM(dz->k2), DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift),
-                  DD_MEM(data->w), DD_MEM(data->dx), DD_INT(data->accumulate), DD_MEM(weights->workspace),
-                  DD_INT(dd_shape_pixels(conv->out)));
+                  DD_MEM(data->w), DD_MEM(data->dx), DD_INT((data->accumulate ? 1 : 0) | (data->keep != NULL ? 2 : 0)),
+                  DD_MEM(weights->workspace), DD_INT(dd_shape_pixels(conv->out)));
 }

@@ -29,14 +29,14 @@ enum {
     BANDS_PER_UNIT = 4,          /* as many bands for each compute unit */
     SLICES_LEAST = 128,          /* of forward and backward data: fewer leave a tail, more must be merged */
     SLICES_MOST = 1024,
-    ITEMS_PER_UNIT = 8           /* work-items for each compute unit, where the batch has the bands */
+    ITEMS_PER_UNIT = 8 /* work-items for each compute unit, where the batch has the bands */
 };
 
 /* Bits of the kernels' flags, as in conv/winograd.clh */
 enum { AFFINE = 1, AFFINE_RELU = 2, NORM = 4, GRADIENT_RELU = 8, PARTIALS = 16 };
 
 /* EPILOGUE of conv/winograd_data.clh */
-enum epilogue { STATISTICS = 1, PLAIN = 2, MASK = 3, ACCUMULATE = 4 };
+enum epilogue { STATISTICS = 1, PLAIN = 2, MASK = 3, ACCUMULATE = 4, KEEP = 5, KEEP_SUM = 6 };
 
 /* How the images are cut into tiles and bands. */
 struct tiling {
@@ -268,8 +268,13 @@ static void needs(const struct dd_device_info *info, const struct dd_conv *conv,
 /* A kernel of one-item work-groups; options and label are filled in by the caller. */
 static struct dd_kernel_spec make_spec(const char *source, const char *kernel, const char *options, const char *label,
                                        int x, int y, int z) {
-    return (struct dd_kernel_spec){.source = source, .kernel = kernel, .options = options, .label = label, .dims = 3,
-                                   .global = {(size_t)x, (size_t)y, (size_t)z}, .local = {1, 1, 1}};
+    return (struct dd_kernel_spec){.source = source,
+                                   .kernel = kernel,
+                                   .options = options,
+                                   .label = label,
+                                   .dims = 3,
+                                   .global = {(size_t)x, (size_t)y, (size_t)z},
+                                   .local = {1, 1, 1}};
 }
 
 /* "winograd_fwd_f4_v16 16>16@32x32" */
@@ -283,8 +288,8 @@ static void describe(char *label, size_t size, const char *kernel, const char *v
 static dd_status add_transform(dd_device *device, const struct data_blocking *b, int v, bool transposed, cl_mem w,
                                cl_mem workspace, struct dd_launches *list) {
     char options[64], label[64];
-    const struct dd_kernel_spec spec = make_spec("conv/winograd_weights.cl", "winograd_weights", options, label,
-                                                 b->rb * v, b->ob, 1);
+    const struct dd_kernel_spec spec =
+        make_spec("conv/winograd_weights.cl", "winograd_weights", options, label, b->rb * v, b->ob, 1);
     snprintf(options, sizeof options, "-DV=%d -DTM=%d", v, b->tiling.tm);
     snprintf(label, sizeof label, "winograd_weights%s_f%d_v%d", transposed ? "_transposed" : "", b->tiling.tm, v);
     return DD_ADD(list, device, &spec, DD_MEM(w), DD_MEM(workspace), DD_INT(b->rb), DD_INT(b->ob), DD_INT(b->ou),
@@ -295,8 +300,8 @@ static dd_status add_transform(dd_device *device, const struct data_blocking *b,
 static dd_status add_reduce(dd_device *device, const struct weight_blocking *b, int v, cl_mem workspace, size_t first,
                             cl_mem dw, struct dd_launches *list) {
     char options[64], label[64];
-    const struct dd_kernel_spec spec = make_spec("conv/winograd_weights.cl", "winograd_reduce", options, label,
-                                                 b->xb * b->gb * 9, 1, 1);
+    const struct dd_kernel_spec spec =
+        make_spec("conv/winograd_weights.cl", "winograd_reduce", options, label, b->xb * b->gb * 9, 1, 1);
     snprintf(options, sizeof options, "-DV=%d -DTM=%d", v, b->tiling.tm);
     snprintf(label, sizeof label, "winograd_reduce_v%d", v);
     return DD_ADD(list, device, &spec, DD_MEM(workspace), DD_INT(first), DD_MEM(dw), DD_INT(b->slices));
@@ -337,19 +342,28 @@ static cl_mem gradient_z(const struct dd_gradient *dz) {
 }
 
 static enum epilogue data_epilogue(const struct dd_conv_backward_data_args *args) {
+    if (args->keep != NULL)
+        return args->accumulate ? KEEP_SUM : KEEP;
     return args->accumulate ? ACCUMULATE : args->mask_z != NULL ? MASK : PLAIN;
 }
 
+/* The tensor that decides on dx, if any. */
+static cl_mem masking(const struct dd_conv_backward_data_args *args) {
+    return args->keep != NULL ? args->keep : args->mask_z;
+}
+
 static const char *epilogue_name(enum epilogue epilogue) {
-    return epilogue == ACCUMULATE ? "_accumulate" : epilogue == MASK ? "_mask" : "";
+    static const char *const names[] = {
+        [PLAIN] = "", [MASK] = "_mask", [ACCUMULATE] = "_add", [KEEP] = "_keep", [KEEP_SUM] = "_add_keep"};
+    return names[epilogue];
 }
 
 static dd_status forward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_forward_args *args,
                          struct dd_launches *list) {
     const struct data_blocking b = block_data(&device->info, conv, false);
     char options[256], label[64];
-    const struct dd_kernel_spec spec = make_spec("conv/winograd_fwd.cl", "winograd_fwd", options, label,
-                                                 b.slices, 1, 1);
+    const struct dd_kernel_spec spec =
+        make_spec("conv/winograd_fwd.cl", "winograd_fwd", options, label, b.slices, 1, 1);
     const int used = tiling_options(options, sizeof options, &b.tiling, conv->in, b.tb);
     data_options(options, sizeof options, used, &b, STATISTICS);
     describe(label, sizeof label, spec.kernel, "", &b.tiling, conv);
@@ -365,15 +379,15 @@ static dd_status backward_data(dd_device *device, const struct dd_conv *conv,
     const struct dd_gradient *dz = &args->dz;
     const enum epilogue epilogue = data_epilogue(args);
     char options[256], label[64];
-    const struct dd_kernel_spec spec = make_spec("conv/winograd_bwd_data.cl", "winograd_bwd_data", options, label,
-                                                 b.slices, 1, 1);
+    const struct dd_kernel_spec spec =
+        make_spec("conv/winograd_bwd_data.cl", "winograd_bwd_data", options, label, b.slices, 1, 1);
     const int used = tiling_options(options, sizeof options, &b.tiling, conv->in, b.tb);
     data_options(options, sizeof options, used, &b, epilogue);
     describe(label, sizeof label, spec.kernel, epilogue_name(epilogue), &b.tiling, conv);
     DD_TRY(add_transform(device, &b, conv->in.v, true, args->w, args->workspace, list));
     return DD_ADD(list, device, &spec, DD_MEM(dz->g), DD_MEM(gradient_z(dz)), DD_MEM(dz->k1), DD_MEM(dz->k2),
                   DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(args->workspace),
-                  DD_MEM(args->dx), DD_MEM(args->mask_z), DD_MEM(args->mask.scale), DD_MEM(args->mask.shift),
+                  DD_MEM(args->dx), DD_MEM(masking(args)), DD_MEM(args->mask.scale), DD_MEM(args->mask.shift),
                   DD_MEM(args->mean), DD_MEM(args->sums.sums), DD_INT(conv->in.n), DD_INT(b.bands_per_slice),
                   DD_INT(gradient_flags(dz) | partials_flag(&args->sums)));
 }
@@ -409,8 +423,8 @@ static dd_status backward(dd_device *device, const struct dd_conv *conv, const s
     const enum epilogue epilogue = data_epilogue(data);
     const size_t offset = transformed_bytes(&b, conv->in.v) / sizeof(float) / (size_t)conv->in.v;
     char options[320], label[64];
-    const struct dd_kernel_spec spec = make_spec("conv/winograd_bwd.cl", "winograd_bwd", options, label,
-                                                 w.slices, 1, 1);
+    const struct dd_kernel_spec spec =
+        make_spec("conv/winograd_bwd.cl", "winograd_bwd", options, label, w.slices, 1, 1);
     int used = tiling_options(options, sizeof options, &b.tiling, conv->in, b.tb);
     used = data_options(options, sizeof options, used, &b, epilogue);
     weight_options(options, sizeof options, used, &w);
@@ -418,7 +432,7 @@ static dd_status backward(dd_device *device, const struct dd_conv *conv, const s
     DD_TRY(add_transform(device, &b, conv->in.v, true, data->w, data->workspace, list));
     DD_TRY(DD_ADD(list, device, &spec, DD_MEM(dz->g), DD_MEM(gradient_z(dz)), DD_MEM(dz->k1), DD_MEM(dz->k2),
                   DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(data->workspace),
-                  DD_MEM(data->dx), DD_MEM(data->mask_z), DD_MEM(data->mask.scale), DD_MEM(data->mask.shift),
+                  DD_MEM(data->dx), DD_MEM(masking(data)), DD_MEM(data->mask.scale), DD_MEM(data->mask.shift),
                   DD_MEM(data->mean), DD_MEM(data->sums.sums), DD_MEM(weights->x), DD_MEM(weights->prologue.scale),
                   DD_MEM(weights->prologue.shift), DD_MEM(data->workspace), DD_INT(offset), DD_INT(conv->in.n),
                   DD_INT(w.bands_per_slice), DD_INT(b.bands_per_slice),

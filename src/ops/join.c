@@ -1,4 +1,4 @@
-/* Residual add with ReLU, its mask, and the subsampling shortcut: launches of cl/point/join.cl. */
+/* Residual add with ReLU, its reductions, and the subsampling shortcut: launches of cl/point/join*.cl. */
 #include <stdio.h>
 
 #include "ops/join.h"
@@ -29,57 +29,38 @@ dd_status dd_join_forward(dd_device *device, const struct dd_join *join, cl_mem 
                   DD_INT(out.w), DD_INT(dd_shape_blocks(x)), DD_INT(x.h), DD_INT(x.w), DD_INT(join->stride), DD_MEM(o));
 }
 
-/** The mask and the reductions in one pass. */
-static dd_status backward_sums(dd_device *device, const struct dd_join_backward *join, struct dd_launches *list) {
+dd_status dd_join_backward(dd_device *device, struct dd_shape out, cl_mem g, const struct dd_join_sums *main,
+                           const struct dd_join_sums *side, struct dd_launches *list) {
     char options[96], label[64];
-    const struct dd_join_sums *main = &join->main, *side = &join->side;
-    const bool raw = join->o == NULL;
     const int kind = side->z == NULL ? 0 : side->relu.relu ? 2 : 1;
     const int slices = main->z != NULL ? main->partials.slices : side->partials.slices;
     const int group = dd_group_size(&device->info, SUMS_GROUP);
-    snprintf(options, sizeof options, "-DV=%d -DGROUP=%d -DMASK_RAW=%d -DMAIN=%d -DSIDE=%d", join->out.v, group, raw,
-             main->z != NULL, kind);
-    snprintf(label, sizeof label, "join_backward_sums%s%s_v%d", main->z != NULL ? "_main" : "", kind ? "_side" : "",
-             join->out.v);
-    const struct dd_kernel_spec spec = {
-        .source = "point/join_bwd.cl", .kernel = "join_backward_sums", .options = options, .label = label, .dims = 3,
-        .global = {(size_t)group, (size_t)dd_shape_blocks(join->out), (size_t)slices}, .local = {(size_t)group, 1, 1}};
-    return DD_ADD(list, device, &spec, DD_MEM(join->go), DD_MEM(raw ? join->mask_z : join->o), DD_MEM(join->mask.scale),
-                  DD_MEM(join->mask.shift), DD_MEM(main->z), DD_MEM(main->mean), DD_MEM(main->partials.sums),
+    snprintf(options, sizeof options, "-DV=%d -DGROUP=%d -DMAIN=%d -DSIDE=%d", out.v, group, main->z != NULL, kind);
+    snprintf(label, sizeof label, "join_backward%s%s_v%d", main->z != NULL ? "_main" : "", kind ? "_side" : "", out.v);
+    const struct dd_kernel_spec spec = {.source = "point/join_bwd.cl",
+                                        .kernel = "join_backward",
+                                        .options = options,
+                                        .label = label,
+                                        .dims = 3,
+                                        .global = {(size_t)group, (size_t)dd_shape_blocks(out), (size_t)slices},
+                                        .local = {(size_t)group, 1, 1}};
+    return DD_ADD(list, device, &spec, DD_MEM(g), DD_MEM(main->z), DD_MEM(main->mean), DD_MEM(main->partials.sums),
                   DD_MEM(side->z), DD_MEM(side->mean), DD_MEM(side->relu.scale), DD_MEM(side->relu.shift),
-                  DD_MEM(side->partials.sums), DD_INT(dd_shape_pixels(join->out)), DD_INT(slices), DD_MEM(join->g));
+                  DD_MEM(side->partials.sums), DD_INT(dd_shape_pixels(out)), DD_INT(slices));
 }
 
-dd_status dd_join_backward(dd_device *device, const struct dd_join_backward *join, struct dd_launches *list) {
-    char options[64], label[64];
-    bool raw = join->o == NULL;
-    if (join->main.z != NULL || join->side.z != NULL)
-        return backward_sums(device, join, list);
-    const int pixels = (int)dd_shape_pixels(join->out), blocks = dd_shape_blocks(join->out);
-    struct dd_spread spread = dd_spread_over(&device->info, (size_t)pixels, blocks, join->out.v);
-    struct dd_kernel_spec spec = dd_spread_spec(spread, (size_t)pixels, blocks);
-    snprintf(options, sizeof options, "-DV=%d -DGROUP=%d -DMASK_RAW=%d", join->out.v, spread.group, raw);
-    snprintf(label, sizeof label, "join_backward%s_v%d", raw ? "_raw" : "", join->out.v);
-    spec.source = "point/join.cl";
-    spec.kernel = "join_backward";
-    spec.options = options;
-    spec.label = label;
-    return DD_ADD(list, device, &spec, DD_MEM(join->go), DD_MEM(raw ? join->mask_z : join->o), DD_MEM(join->mask.scale),
-                  DD_MEM(join->mask.shift), DD_INT(pixels), DD_INT(spread.run), DD_MEM(join->g));
-}
-
-dd_status dd_join_expand(dd_device *device, struct dd_shape in, struct dd_shape out, int stride, cl_mem g, cl_mem dx,
-                         struct dd_launches *list) {
+dd_status dd_join_expand(dd_device *device, struct dd_shape in, struct dd_shape out, int stride, cl_mem g, cl_mem keep,
+                         cl_mem dx, struct dd_launches *list) {
     char options[64], label[64];
     const int rows = in.n * in.h, blocks = dd_shape_blocks(in);
     struct dd_spread spread = dd_spread_over(&device->info, (size_t)rows, blocks, in.v * in.w);
     struct dd_kernel_spec spec = dd_spread_spec(spread, (size_t)rows, blocks);
-    snprintf(options, sizeof options, "-DV=%d -DGROUP=%d", in.v, spread.group);
+    snprintf(options, sizeof options, "-DV=%d -DGROUP=%d -DKEEP=%d", in.v, spread.group, keep != NULL);
     snprintf(label, sizeof label, "join_expand_v%d", in.v);
     spec.source = "point/join.cl";
     spec.kernel = "join_expand";
     spec.options = options;
     spec.label = label;
     return DD_ADD(list, device, &spec, DD_MEM(g), DD_INT(rows), DD_INT(spread.run), DD_INT(in.c), DD_INT(in.h),
-                  DD_INT(in.w), DD_INT(out.h), DD_INT(out.w), DD_INT(stride), DD_MEM(dx));
+                  DD_INT(in.w), DD_INT(out.h), DD_INT(out.w), DD_INT(stride), DD_MEM(keep), DD_MEM(dx));
 }

@@ -1,6 +1,7 @@
 /*
  * Where a unit's two paths meet: o = ReLU(main + shortcut), and its backward. Also the stem's ReLU (main alone) and the
- * unit whose gate is off (shortcut alone).
+ * unit whose gate is off (shortcut alone). The mask of the ReLU is not here: whoever writes the gradient by o last masks
+ * it (`keep` of convolutions, pooling and dd_join_expand), so that what arrives is the gradient behind the ReLU.
  */
 #ifndef DD_OPS_JOIN_H
 #define DD_OPS_JOIN_H
@@ -29,30 +30,22 @@ struct dd_join {
 /** o written whole. */
 dd_status dd_join_forward(dd_device *device, const struct dd_join *join, cl_mem o, struct dd_launches *list);
 
-/** Reductions for the backward of a batch norm whose output goes into the join: those of dd_bn_backward_partials, on
- * the way. */
+/** What the backward of a batch norm whose output goes into the join needs reduced: as dd_bn_backward_partials. */
 struct dd_join_sums {
     cl_mem z, mean;              /* raw output of the convolution before the norm; NULL: none wanted */
     struct dd_affine relu;       /* its own ReLU between norm and sum, if relu.relu (a shortcut's) */
     struct dd_partials partials; /* slices as dd_bn_slices gives */
 };
 
-/**
- * g = go * [o > 0] (or go * [mask.scale * mask_z + mask.shift > 0] if o is NULL); g may be go itself. main and side:
- * reductions of g.
- */
-struct dd_join_backward {
-    struct dd_shape out;
-    cl_mem go, o;
-    cl_mem mask_z;
-    struct dd_affine mask;
-    cl_mem g;
-    struct dd_join_sums main, side;
-};
-dd_status dd_join_backward(dd_device *device, const struct dd_join_backward *join, struct dd_launches *list);
+/** The reductions of g [out], the gradient behind the join's ReLU, for one or both paths in one pass over g. */
+dd_status dd_join_backward(dd_device *device, struct dd_shape out, cl_mem g, const struct dd_join_sums *main,
+                           const struct dd_join_sums *side, struct dd_launches *list);
 
-/** Adjoint of SUBSAMPLE: dx [in] = g at the places it was read from, 0 elsewhere. Written whole. */
-dd_status dd_join_expand(dd_device *device, struct dd_shape in, struct dd_shape out, int stride, cl_mem g, cl_mem dx,
-                         struct dd_launches *list);
+/**
+ * Adjoint of SUBSAMPLE: dx [in] = g at the places it was read from, 0 elsewhere and, unless keep is NULL, where
+ * keep [in], the output of the ReLU before, is not positive. Written whole.
+ */
+dd_status dd_join_expand(dd_device *device, struct dd_shape in, struct dd_shape out, int stride, cl_mem g, cl_mem keep,
+                         cl_mem dx, struct dd_launches *list);
 
 #endif

@@ -51,7 +51,8 @@ dd_status dd_gap_forward(dd_device *device, struct dd_shape in, cl_mem x, cl_mem
     return DD_ADD(list, device, &spec, DD_MEM(x), DD_INT(in.n), DD_INT(in.h * in.w), DD_INT(in.c), DD_MEM(y));
 }
 
-dd_status dd_gap_backward(dd_device *device, struct dd_shape in, cl_mem dy, cl_mem dx, struct dd_launches *list) {
+dd_status dd_gap_backward(dd_device *device, struct dd_shape in, cl_mem dy, cl_mem keep, cl_mem dx,
+                          struct dd_launches *list) {
     char options[64], label[64];
     struct dd_spread spread = dd_spread_over(&device->info, dd_shape_pixels(in), dd_shape_blocks(in), in.v);
     struct dd_kernel_spec spec = dd_spread_spec(spread, dd_shape_pixels(in), dd_shape_blocks(in));
@@ -62,5 +63,5 @@ dd_status dd_gap_backward(dd_device *device, struct dd_shape in, cl_mem dy, cl_m
     spec.options = options;
     spec.label = label;
     return DD_ADD(list, device, &spec, DD_MEM(dy), DD_INT(in.n), DD_INT(spread.run), DD_INT(in.h * in.w), DD_INT(in.c),
-                  DD_MEM(dx));
+                  DD_MEM(keep), DD_MEM(dx));
 }

@@ -15,7 +15,9 @@ dd_status dd_maxpool_backward(dd_device *device, struct dd_shape in, struct dd_s
 
 /** Mean over H, W: x [in] -> y [C][N] (v = 1). */
 dd_status dd_gap_forward(dd_device *device, struct dd_shape in, cl_mem x, cl_mem y, struct dd_launches *list);
-/** dx = dy / (H * W) everywhere; dy [C][N], dx [in], written whole. */
-dd_status dd_gap_backward(dd_device *device, struct dd_shape in, cl_mem dy, cl_mem dx, struct dd_launches *list);
+/** dx = dy / (H * W) where keep [in], the output of the ReLU before, is positive, else 0; dy [C][N], dx [in], written
+ * whole. */
+dd_status dd_gap_backward(dd_device *device, struct dd_shape in, cl_mem dy, cl_mem keep, cl_mem dx,
+                          struct dd_launches *list);
 
 #endif

@@ -96,19 +96,22 @@ dd_status dd_gradient_transposed(dd_device *device, const struct dd_part *part, 
                   DD_INT(spread.run), DD_INT(gradient_kind(gradient)));
 }
 
+enum { FOLD_ADD = 1, FOLD_MASK = 2, FOLD_KEEP = 4 }; /* as in im2col.cl */
+
 dd_status dd_fold(dd_device *device, const struct dd_part *part, struct dd_matrix from,
                   const struct dd_conv_backward_data_args *args, struct dd_launches *list) {
     const struct dd_conv *conv = part->conv;
-    const int mode = args->mask_z ? 2 : args->accumulate ? 1 : 0, channels = dd_shape_padded_c(conv->in);
+    const int mode = (args->accumulate ? FOLD_ADD : 0) | (args->mask_z ? FOLD_MASK : 0) | (args->keep ? FOLD_KEEP : 0);
+    const int channels = dd_shape_padded_c(conv->in);
     const size_t pixels = (size_t)part->count * conv->in.h * conv->in.w;
     const struct dd_spread spread = dd_spread_over(&device->info, pixels, channels, 1);
     char options[OPTIONS_SIZE];
     window_options(options, conv);
     const struct dd_kernel_spec spec = spread_spec("fold", options, spread, pixels, channels);
-    return DD_ADD(list, device, &spec, DD_MEM(from.buffer), DD_INT(from.offset), DD_MEM(args->dx), DD_MEM(args->mask_z),
-                  DD_MEM(args->mask.scale), DD_MEM(args->mask.shift), DD_INT(conv->in.c), DD_INT(conv->in.h),
-                  DD_INT(conv->in.w), DD_INT(conv->out.h), DD_INT(conv->out.w), DD_INT(conv->in.n), DD_INT(part->first),
-                  DD_INT(part->count), DD_INT(spread.run), DD_INT(mode));
+    return DD_ADD(list, device, &spec, DD_MEM(from.buffer), DD_INT(from.offset), DD_MEM(args->dx),
+                  DD_MEM(args->keep ? args->keep : args->mask_z), DD_MEM(args->mask.scale), DD_MEM(args->mask.shift),
+                  DD_INT(conv->in.c), DD_INT(conv->in.h), DD_INT(conv->in.w), DD_INT(conv->out.h), DD_INT(conv->out.w),
+                  DD_INT(conv->in.n), DD_INT(part->first), DD_INT(part->count), DD_INT(spread.run), DD_INT(mode));
 }
 
 dd_status dd_matrix_to_tensor(dd_device *device, const struct dd_part *part, struct dd_matrix from, cl_mem y,

@@ -1,6 +1,7 @@
 /*
- * Backward launches, in the reverse of forward.c's order. The gradient by a unit's output becomes, in place, the
- * gradient behind its ReLU; an identity shortcut passes it on in place and the primary path adds to it.
+ * Backward launches, in the reverse of forward.c's order. Whoever writes last to the gradient by a unit's output masks
+ * it, so that it is the gradient behind the unit's ReLU; a shortcut that keeps the shape passes it on in place and the
+ * primary path adds to it.
  */
 #include <stdlib.h>
 
@@ -44,6 +45,7 @@ struct conv_input {
     struct dd_affine prologue;
     cl_mem dx; /* NULL: not wanted (the images) */
     bool accumulate;
+    cl_mem keep;   /* output of the ReLU before x: dx is masked by it; NULL: not */
     int masked_by; /* convolution whose BN and ReLU stand before x, whose sums are wanted; -1: none */
 };
 
@@ -63,6 +65,7 @@ static dd_status add_conv_backward(struct dd_plan *plan, int conv, struct dd_gra
                                               .w = plan->store.weight[conv],
                                               .dx = input->dx,
                                               .accumulate = input->accumulate,
+                                              .keep = input->keep,
                                               .workspace = plan->workspace};
     if (input->masked_by >= 0) {
         struct dd_conv_needs needs = {0};
@@ -79,66 +82,77 @@ static dd_status add_conv_backward(struct dd_plan *plan, int conv, struct dd_gra
     return algorithm[DD_CONV_BACKWARD_DATA]->backward_data(plan->device, shape, &data, list);
 }
 
-/** Gradient g behind unit u's ReLU -> the shortcut's part of the gradient by the unit's input, written whole. */
-static dd_status add_shortcut(struct dd_plan *plan, int u, cl_mem g, cl_mem dx, struct dd_launches *list) {
+/**
+ * Gradient g behind unit u's ReLU -> the shortcut's part of the gradient by the unit's input, written whole, in place
+ * where dx is g. last: nobody adds to it afterwards, so it is masked.
+ */
+static dd_status add_shortcut(struct dd_plan *plan, int u, cl_mem g, cl_mem dx, bool last, struct dd_launches *list) {
     const struct dd_unit *unit = &plan->net->units[u];
     const int n = plan->layout.options.batch, v = plan->layout.v;
+    cl_mem keep = last ? dd_unit_input(plan, u) : NULL;
     if (unit->shortcut_op == DD_SHORTCUT_OP_NONE)
-        return DD_OK; /* in place */
+        return DD_OK; /* g itself, masked already: o is positive where x is */
     if (unit->shortcut_op == DD_SHORTCUT_OP_SUBSAMPLE)
         return dd_join_expand(plan->device, (struct dd_shape){n, unit->in_c, unit->in_h, unit->in_w, v},
-                              (struct dd_shape){n, unit->out_c, unit->out_h, unit->out_w, v}, unit->stride, g, dx,
+                              (struct dd_shape){n, unit->out_c, unit->out_h, unit->out_w, v}, unit->stride, g, keep, dx,
                               list);
     const bool relu = unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU;
     const int conv = unit->shortcut.bn;
-    const struct conv_input input = {.x = dd_unit_input(plan, u), .dx = dx, .masked_by = -1};
+    const struct conv_input input = {.x = dd_unit_input(plan, u), .dx = dx, .keep = keep, .masked_by = -1};
     return add_conv_backward(plan, conv, raw_gradient(plan, conv, g, relu), &input, &(struct dd_partials){0}, list);
 }
 
-/** The primary path of unit u; adds to dx. The last BN's finish is already queued. */
-static dd_status add_primary(struct dd_plan *plan, int u, cl_mem g, cl_mem dx, struct dd_launches *list) {
+/** Primary convolution j of unit u: adds to dx if it is the first, else writes the gradient before it. *g: the gradient
+ * behind its batch norm, whose finish is queued; then the one before it. */
+static dd_status add_primary(struct dd_plan *plan, int u, int j, cl_mem *g, cl_mem dx, struct dd_launches *list) {
     const struct dd_unit *unit = &plan->net->units[u];
-    for (int j = unit->convs - 1; j >= 0; j--) {
-        const int conv = unit->primary[j].bn;
-        struct conv_input input = {.x = dd_unit_input(plan, u), .dx = dx, .accumulate = true, .masked_by = -1};
-        if (j > 0) {
-            const int before = unit->primary[j - 1].bn;
-            input = (struct conv_input){.x = dd_raw(plan, before),
-                                        .prologue = dd_bn_affine(plan, before, true),
-                                        .dx = plan->tensors[plan->layout.units[u].inner[j]],
-                                        .masked_by = before};
-        }
-        struct dd_partials sums = {0};
-        DD_TRY(add_conv_backward(plan, conv, raw_gradient(plan, conv, g, false), &input, &sums, list));
-        if (j > 0)
-            DD_TRY(add_finish(plan, input.masked_by, sums, list));
-        g = input.dx;
+    const int conv = unit->primary[j].bn;
+    struct conv_input input = {
+        .x = dd_unit_input(plan, u), .dx = dx, .accumulate = true, .keep = dd_unit_input(plan, u), .masked_by = -1};
+    if (j > 0) {
+        const int before = unit->primary[j - 1].bn;
+        input = (struct conv_input){.x = dd_raw(plan, before),
+                                    .prologue = dd_bn_affine(plan, before, true),
+                                    .dx = plan->tensors[plan->layout.units[u].inner[j]],
+                                    .masked_by = before};
     }
-    return DD_OK;
+    struct dd_partials sums = {0};
+    DD_TRY(add_conv_backward(plan, conv, raw_gradient(plan, conv, *g, false), &input, &sums, list));
+    *g = input.dx;
+    return j > 0 ? add_finish(plan, input.masked_by, sums, list) : DD_OK;
 }
 
-static dd_status build_unit(struct dd_plan *plan, int u, bool gate, struct dd_launches *list, int *gate_launch) {
+/** The reductions of unit u's join and the finishes of the batch norms that end in it. */
+static dd_status add_join(struct dd_plan *plan, int u, bool gate, cl_mem g, struct dd_launches *list,
+                          int *gate_launch) {
     const struct dd_unit *unit = &plan->net->units[u];
-    const struct dd_layout *layout = &plan->layout;
     const int last = unit->primary[unit->convs - 1].bn;
-    cl_mem g = plan->tensors[u + 1 < plan->net->unit_count ? layout->units[u + 1].gradient : layout->last_gradient];
-    cl_mem dx = plan->tensors[layout->units[u].gradient];
-    struct dd_join_backward join = {
-        .out = layout->shapes[last].out, .go = g, .g = g, .o = plan->tensors[layout->units[u].output]};
+    struct dd_join_sums main = {0}, side = {0};
     if (gate)
-        join.main = join_sums(plan, last, false, plan->partials);
+        main = join_sums(plan, last, false, plan->partials);
     if (dd_has_shortcut_conv(unit))
-        join.side =
+        side =
             join_sums(plan, unit->shortcut.bn, unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU, plan->side_partials);
-    DD_TRY(dd_join_backward(plan->device, &join, list));
+    if (main.z != NULL || side.z != NULL)
+        DD_TRY(dd_join_backward(plan->device, plan->layout.shapes[last].out, g, &main, &side, list));
     if (gate) {
-        DD_TRY(add_finish(plan, last, join.main.partials, list));
+        DD_TRY(add_finish(plan, last, main.partials, list));
         *gate_launch = list->count - 1;
     }
-    if (dd_has_shortcut_conv(unit))
-        DD_TRY(add_finish(plan, unit->shortcut.bn, join.side.partials, list));
-    DD_TRY(add_shortcut(plan, u, g, dx, list));
-    return gate ? add_primary(plan, u, g, dx, list) : DD_OK;
+    return side.z != NULL ? add_finish(plan, unit->shortcut.bn, side.partials, list) : DD_OK;
+}
+
+/** The first primary convolution comes last, behind the shortcut: it adds to and masks what the shortcut wrote, which
+ * may lie in g's place. */
+static dd_status build_unit(struct dd_plan *plan, int u, bool gate, struct dd_launches *list, int *gate_launch) {
+    const struct dd_layout *layout = &plan->layout;
+    cl_mem g = plan->tensors[u + 1 < plan->net->unit_count ? layout->units[u + 1].gradient : layout->last_gradient];
+    cl_mem dx = plan->tensors[layout->units[u].gradient], inner = g;
+    DD_TRY(add_join(plan, u, gate, g, list, gate_launch));
+    for (int j = plan->net->units[u].convs - 1; gate && j > 0; j--)
+        DD_TRY(add_primary(plan, u, j, &inner, dx, list));
+    DD_TRY(add_shortcut(plan, u, g, dx, !gate, list));
+    return gate ? add_primary(plan, u, 0, &inner, dx, list) : DD_OK;
 }
 
 static dd_status build_head(struct dd_plan *plan, struct dd_launches *list) {
@@ -150,7 +164,7 @@ static dd_status build_head(struct dd_plan *plan, struct dd_launches *list) {
                               plan->store.fc_weight_gradient, plan->store.fc_bias_gradient, plan->workspace, list));
     const struct dd_shape shape = {layout->options.batch, net->features, net->feature_h, net->feature_w, layout->v};
     return dd_gap_backward(plan->device, shape, plan->tensors[layout->feature_gradient],
-                           plan->tensors[layout->last_gradient], list);
+                           dd_unit_input(plan, net->unit_count), plan->tensors[layout->last_gradient], list);
 }
 
 static dd_status build_stem(struct dd_plan *plan, struct dd_launches *list) {
@@ -158,7 +172,6 @@ static dd_status build_stem(struct dd_plan *plan, struct dd_launches *list) {
     const struct dd_layout *layout = &plan->layout;
     const struct dd_shape raw = layout->shapes[0].out;
     cl_mem g = plan->tensors[layout->units[0].gradient];
-    struct dd_join_backward join = {.out = raw, .go = g, .g = g, .o = plan->tensors[layout->body]};
     if (net->imagenet) {
         struct dd_shape pooled = raw;
         pooled.h = net->body_h;
@@ -166,13 +179,11 @@ static dd_status build_stem(struct dd_plan *plan, struct dd_launches *list) {
         cl_mem spread = plan->tensors[layout->stem_gradient];
         DD_TRY(dd_maxpool_backward(plan->device, raw, pooled, net->pool_kernel, net->pool_stride, net->pool_pad, g,
                                    plan->tensors[layout->pooled_winner], spread, list));
-        join = (struct dd_join_backward){
-            .out = raw, .go = spread, .g = spread, .mask_z = dd_raw(plan, 0), .mask = dd_bn_affine(plan, 0, true)};
-        g = spread;
+        g = spread; /* masked as g was: a window's maximum is positive where its winner is */
     }
-    join.main = join_sums(plan, 0, false, plan->partials);
-    DD_TRY(dd_join_backward(plan->device, &join, list));
-    DD_TRY(add_finish(plan, 0, join.main.partials, list));
+    const struct dd_join_sums sums = join_sums(plan, 0, false, plan->partials);
+    DD_TRY(dd_join_backward(plan->device, raw, g, &sums, &(struct dd_join_sums){0}, list));
+    DD_TRY(add_finish(plan, 0, sums.partials, list));
     const struct conv_input input = {.x = plan->tensors[layout->images], .masked_by = -1};
     return add_conv_backward(plan, 0, raw_gradient(plan, 0, g, false), &input, &(struct dd_partials){0}, list);
 }

@@ -55,8 +55,15 @@ static struct dd_shape unit_out_shape(const struct dd_layout *layout, const stru
     return (struct dd_shape){layout->options.batch, unit->out_c, unit->out_h, unit->out_w, layout->v};
 }
 
-/** Numbers the tensors. The gradient by the input of a unit whose shortcut is the identity is the gradient by its
- * output, in place. */
+/** Whether the shortcut's backward may write the gradient by the unit's input in the place of the one by its output:
+ * the identity, and a 1x1 convolution between equal shapes. */
+static bool keeps_shape(const struct dd_unit *unit) {
+    return unit->shortcut_op == DD_SHORTCUT_OP_NONE ||
+           (dd_has_shortcut_conv(unit) && unit->shortcut.kernel == 1 && unit->stride == 1 && unit->in_c == unit->out_c);
+}
+
+/** Numbers the tensors. Where the shortcut keeps the shape, the gradient by a unit's input is the one by its output,
+ * in place. */
 static void list_tensors(struct dd_layout *layout, const struct dd_net *net) {
     const int n = layout->options.batch;
     const bool training = layout->options.training;
@@ -82,7 +89,7 @@ static void list_tensors(struct dd_layout *layout, const struct dd_net *net) {
         const struct dd_unit *unit = &net->units[u];
         for (int j = 1; j < unit->convs; j++)
             layout->units[u].inner[j] = add_activation(layout, layout->shapes[unit->primary[j].bn].in);
-        if (unit->shortcut_op != DD_SHORTCUT_OP_NONE)
+        if (!keeps_shape(unit))
             gradient = add_activation(layout, unit_in_shape(layout, unit));
         layout->units[u].gradient = gradient;
     }
@@ -129,19 +136,18 @@ static int live_backward_unit(struct dd_layout *layout, const struct dd_net *net
     const struct dd_layout_unit *tensors = &layout->units[u];
     const int input = u == 0 ? layout->body : layout->units[u - 1].output;
     use(layout, go, ++t);
-    use(layout, tensors->output, t);
-    use(layout, layout->raw[unit->primary[unit->convs - 1].bn], ++t);
-    use(layout, go, t);
-    if (unit->shortcut_op != DD_SHORTCUT_OP_NONE) {
-        use(layout, go, ++t);
-        use(layout, tensors->gradient, t);
-        if (dd_has_shortcut_conv(unit)) {
-            use(layout, layout->raw[unit->shortcut.bn], t);
-            use(layout, input, t);
-        }
-    }
+    use(layout, layout->raw[unit->primary[unit->convs - 1].bn], t);
+    if (dd_has_shortcut_conv(unit))
+        use(layout, layout->raw[unit->shortcut.bn], t);
     int g = go;
     for (int j = unit->convs - 1; j >= 0; j--) {
+        if (j == 0 && unit->shortcut_op != DD_SHORTCUT_OP_NONE) {
+            use(layout, go, ++t);
+            use(layout, tensors->gradient, t);
+            use(layout, input, t);
+            if (dd_has_shortcut_conv(unit))
+                use(layout, layout->raw[unit->shortcut.bn], t);
+        }
         use(layout, g, ++t);
         use(layout, layout->raw[unit->primary[j].bn], t);
         use(layout, j > 0 ? layout->raw[unit->primary[j - 1].bn] : input, t);
@@ -156,6 +162,7 @@ static void live_backward(struct dd_layout *layout, const struct dd_net *net, in
     use(layout, layout->features, t);
     use(layout, layout->feature_gradient, t);
     use(layout, layout->feature_gradient, ++t);
+    use(layout, layout->units[net->unit_count - 1].output, t);
     use(layout, layout->last_gradient, t);
     int go = layout->last_gradient;
     for (int u = net->unit_count - 1; u >= 0; u--) {

@@ -23,7 +23,7 @@ enum { TRANSFORM = 8 };
 
 enum affine_kind { AFFINE_NONE, AFFINE_PLAIN, AFFINE_RELU };
 enum gradient_kind { GRADIENT_PLAIN, GRADIENT_NORM, GRADIENT_MASKED };
-enum store_kind { STORE_WRITE, STORE_ADD, STORE_MASK, STORE_MASK_SUMS };
+enum store_kind { STORE_WRITE, STORE_ADD, STORE_MASK, STORE_MASK_SUMS, STORE_KEEP, STORE_ADD_KEEP };
 
 struct forward_variant {
     enum affine_kind prologue;
@@ -40,9 +40,10 @@ struct weights_variant {
 
 static const struct forward_variant forward_variants[] = {
     {AFFINE_NONE, false}, {AFFINE_PLAIN, false}, {AFFINE_RELU, true}, {AFFINE_NONE, true}};
-static const struct data_variant data_variants[] = {{GRADIENT_PLAIN, STORE_WRITE},    {GRADIENT_NORM, STORE_WRITE},
-                                                    {GRADIENT_NORM, STORE_ADD},       {GRADIENT_MASKED, STORE_ADD},
-                                                    {GRADIENT_NORM, STORE_MASK_SUMS}, {GRADIENT_MASKED, STORE_MASK}};
+static const struct data_variant data_variants[] = {
+    {GRADIENT_PLAIN, STORE_WRITE},   {GRADIENT_NORM, STORE_WRITE},     {GRADIENT_NORM, STORE_ADD},
+    {GRADIENT_MASKED, STORE_ADD},    {GRADIENT_NORM, STORE_MASK_SUMS}, {GRADIENT_MASKED, STORE_MASK},
+    {GRADIENT_NORM, STORE_ADD_KEEP}, {GRADIENT_PLAIN, STORE_WRITE},    {GRADIENT_MASKED, STORE_KEEP}};
 static const struct weights_variant weights_variants[] = {{AFFINE_NONE, GRADIENT_PLAIN},
                                                           {AFFINE_RELU, GRADIENT_NORM},
                                                           {AFFINE_PLAIN, GRADIENT_PLAIN},
@@ -55,9 +56,9 @@ enum {
 };
 
 int dd_case_conv_variants(enum dd_conv_direction direction) {
-    return direction == DD_CONV_FORWARD       ? (int)FORWARD_VARIANTS
-         : direction == DD_CONV_BACKWARD_DATA ? (int)DATA_VARIANTS
-                                              : (int)WEIGHTS_VARIANTS;
+    return direction == DD_CONV_FORWARD         ? (int)FORWARD_VARIANTS
+           : direction == DD_CONV_BACKWARD_DATA ? (int)DATA_VARIANTS
+                                                : (int)WEIGHTS_VARIANTS;
 }
 
 /* A case at work. Host tensors are NCHW, *_size their magnitudes element by element. */
@@ -294,8 +295,26 @@ static dd_status case_forward(struct conv_case *c, const struct forward_variant 
 
 /* What backward data is checked against. */
 struct data_expected {
-    double *start, *dx, *sizes, *mask_z, *mean;
+    double *start, *dx, *sizes, *keep, *mask_z, *mean;
 };
+
+/* Where dx may take g's place. */
+static bool in_place(const struct conv_case *c) {
+    const struct dd_conv *conv = c->conv;
+    return conv->kernel == 1 && conv->stride == 1 && conv->in.v == conv->out.v &&
+           dd_shape_blocks(conv->in) == dd_shape_blocks(conv->out) && c->gradient.k1 != NULL;
+}
+
+/* The ReLU's output that decides on dx: x where the case has it as it is, as in a network. */
+static void make_keep(struct conv_case *c, struct dd_conv_backward_data_args *args, struct data_expected *want) {
+    if (c->x != NULL && c->prologue.scale == NULL) {
+        want->keep = c->x;
+        args->keep = c->x_device;
+    } else {
+        want->keep = dd_check_eighths(&c->check, c->in_count);
+        args->keep = dd_check_tensor(&c->check, c->conv->in, want->keep);
+    }
+}
 
 /* dx, its mask and its sums in the arguments. */
 static void make_data_args(struct conv_case *c, enum store_kind store, int slices,
@@ -304,11 +323,15 @@ static void make_data_args(struct conv_case *c, enum store_kind store, int slice
     double *scale = NULL, *shift = NULL;
     *want = (struct data_expected){.dx = dd_check_zeros(&c->check, c->in_count),
                                    .sizes = dd_check_zeros(&c->check, c->in_count)};
-    *args = (struct dd_conv_backward_data_args){
-        .dz = c->gradient, .w = c->w_device, .workspace = c->workspace, .accumulate = store == STORE_ADD};
-    if (store == STORE_ADD)
+    *args = (struct dd_conv_backward_data_args){.dz = c->gradient,
+                                                .w = c->w_device,
+                                                .workspace = c->workspace,
+                                                .accumulate = store == STORE_ADD || store == STORE_ADD_KEEP};
+    if (args->accumulate)
         want->start = dd_check_uniform(&c->check, c->in_count, -1, 1);
-    args->dx = dd_check_tensor(&c->check, in, want->start);
+    args->dx = store == STORE_KEEP && in_place(c) ? c->gradient.g : dd_check_tensor(&c->check, in, want->start);
+    if (store == STORE_KEEP || store == STORE_ADD_KEEP)
+        make_keep(c, args, want);
     if (store == STORE_MASK || store == STORE_MASK_SUMS) {
         want->mask_z = dd_check_eighths(&c->check, c->in_count);
         args->mask_z = dd_check_tensor(&c->check, in, want->mask_z);
@@ -331,6 +354,8 @@ static void make_data_args(struct conv_case *c, enum store_kind store, int slice
             want->sizes[i] += fabs(want->start[i]);
         }
         if (want->mask_z && !(scale[ch] * want->mask_z[i] + shift[ch] > 0))
+            want->dx[i] = 0;
+        if (want->keep && !(want->keep[i] > 0))
             want->dx[i] = 0;
     }
 }

@@ -1,4 +1,4 @@
-/* Cases of the residual join: forward, mask of the backward, adjoint of the subsampling shortcut. */
+/* Cases of the residual join: forward, reductions of the backward, adjoint of the subsampling shortcut. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -143,40 +143,23 @@ dd_status dd_case_join_backward(dd_device *device, const struct dd_join_case *c,
     struct dd_check check;
     const struct dd_shape out = c->out;
     const size_t count = dd_shape_pixels(out) * (size_t)out.c;
-    const int padded = dd_shape_padded_c(out);
 
     dd_check_begin(&check, device, seed, result);
-    double *go = dd_check_uniform(&check, count, -1, 1);
-    double *test = dd_check_eighths(&check, count), *want = dd_check_zeros(&check, count);
-    double *scale = dd_check_eighths(&check, (size_t)out.c), *shift = dd_check_eighths(&check, (size_t)out.c);
-    struct dd_join_backward join = {.out = out, .go = dd_check_tensor(&check, out, go)};
-    join.g = c->in_place ? join.go : dd_check_tensor(&check, out, NULL);
-    if (c->raw) {
-        join.mask_z = dd_check_tensor(&check, out, test);
-        join.mask.scale = dd_check_vector(&check, scale, out.c, padded);
-        join.mask.shift = dd_check_vector(&check, shift, out.c, padded);
-    } else {
-        join.o = dd_check_tensor(&check, out, test);
-    }
+    double *g = dd_check_uniform(&check, count, -1, 1);
+    cl_mem g_buffer = dd_check_tensor(&check, out, g);
     struct sums_case main_sums = {0}, side_sums = {0};
     if (c->main_sums)
         draw_sums(&check, out, false, &main_sums);
     if (c->side_sums > 0)
         draw_sums(&check, out, c->side_sums == 2, &side_sums);
-    join.main = main_sums.sums;
-    join.side = side_sums.sums;
     if (check.status != DD_OK)
         goto done;
 
-    if (c->raw)
-        dd_ref_affine(plain(out), test, scale, shift, false, test);
-    dd_ref_join_backward(count, go, test, want);
-    dd_check_run(&check, dd_join_backward(device, &join, &check.list));
-    dd_check_compare_tensor(&check, "g", out, join.g, want, 0);
+    dd_check_run(&check, dd_join_backward(device, out, g_buffer, &main_sums.sums, &side_sums.sums, &check.list));
     if (c->main_sums)
-        compare_sums(&check, "sums of the primary path", out, &main_sums, want);
+        compare_sums(&check, "sums of the primary path", out, &main_sums, g);
     if (c->side_sums > 0)
-        compare_sums(&check, "sums of the shortcut", out, &side_sums, want);
+        compare_sums(&check, "sums of the shortcut", out, &side_sums, g);
 done:
     return dd_check_end(&check);
 }
@@ -190,12 +173,16 @@ dd_status dd_case_join_expand(dd_device *device, const struct dd_join_case *c, u
     dd_check_begin(&check, device, seed, result);
     double *g = dd_check_uniform(&check, dd_shape_pixels(out) * (size_t)out.c, -1, 1);
     double *want = dd_check_zeros(&check, in_count);
+    double *test = dd_check_eighths(&check, in_count);
     cl_mem g_buffer = dd_check_tensor(&check, out, g), dx = dd_check_tensor(&check, in, NULL);
+    cl_mem keep = c->keep ? dd_check_tensor(&check, in, test) : NULL;
     if (check.status != DD_OK)
         goto done;
 
     dd_ref_expand(plain(in), out.c, c->stride, g, want);
-    dd_check_run(&check, dd_join_expand(device, in, out, c->stride, g_buffer, dx, &check.list));
+    if (c->keep)
+        dd_ref_join_backward(in_count, want, test, want);
+    dd_check_run(&check, dd_join_expand(device, in, out, c->stride, g_buffer, keep, dx, &check.list));
     dd_check_compare_tensor(&check, "dx", in, dx, want, 0);
 done:
     return dd_check_end(&check);

@@ -86,6 +86,7 @@ dd_status dd_case_gap(dd_device *device, struct dd_shape in, uint64_t seed, stru
         goto done;
     dd_ref_gap_forward(plain(in), x, y);
     dd_ref_gap_backward(plain(in), dy, dx);
+    dd_ref_join_backward(in_count, dx, x, dx); /* masked by x, as if that were a ReLU's output */
     transpose(in.n, in.c, y, y_rows);
     transpose(in.n, in.c, dy, dy_rows);
     cl_mem x_buffer = dd_check_tensor(&check, in, x), dx_buffer = dd_check_tensor(&check, in, NULL);
@@ -94,7 +95,7 @@ dd_status dd_case_gap(dd_device *device, struct dd_shape in, uint64_t seed, stru
 
     dd_check_run(&check, dd_gap_forward(device, in, x_buffer, y_buffer, &check.list));
     dd_launches_clear(&check.list);
-    dd_check_run(&check, dd_gap_backward(device, in, dy_buffer, dx_buffer, &check.list));
+    dd_check_run(&check, dd_gap_backward(device, in, dy_buffer, x_buffer, dx_buffer, &check.list));
     dd_check_compare_vector(&check, "y", y_buffer, y_rows, out_count, eps * (2 + plane / 16.0));
     dd_check_compare_tensor(&check, "dx", in, dx_buffer, dx, 4 * eps / plane);
 done:

@@ -96,13 +96,11 @@ static void join_forward(struct dd_sweep *sweep) {
 static void join_backward(struct dd_sweep *sweep) {
     struct dd_join_case join = {0};
     for (int i = 0; dd_sweep_shape(sweep, &i, &join.out);) {
-        join.raw = i % 2;
-        join.in_place = i / 2 % 2;
-        join.main_sums = i % 3 != 0;
-        join.side_sums = i / 3 % 3;
+        join.side_sums = i % 3;
+        join.main_sums = join.side_sums == 0 || i / 3 % 2;
         dd_sweep_take(sweep, dd_case_join_backward(sweep->device, &join, sweep->seed, &sweep->result),
-                      SHAPE_FORMAT "%s%s", SHAPE_VALUES(join.out), join.raw ? " raw mask" : "",
-                      join.in_place ? " in place" : "");
+                      SHAPE_FORMAT "%s, shortcut %d", SHAPE_VALUES(join.out), join.main_sums ? " primary path" : "",
+                      join.side_sums);
     }
 }
 
@@ -110,8 +108,10 @@ static void join_expand(struct dd_sweep *sweep) {
     struct dd_join_case join = {0};
     for (int i = 0; dd_sweep_shape(sweep, &i, &join.out);) {
         set_subsample(&join, i);
+        join.keep = i % 2;
         dd_sweep_take(sweep, dd_case_join_expand(sweep->device, &join, sweep->seed, &sweep->result),
-                      SHAPE_FORMAT " from %dx%d", SHAPE_VALUES(join.out), join.x_h, join.x_w);
+                      SHAPE_FORMAT " from %dx%d%s", SHAPE_VALUES(join.out), join.x_h, join.x_w,
+                      join.keep ? ", masked" : "");
     }
 }
 

@@ -195,6 +195,7 @@ static struct dd_conv_backward_data_args data_args(const struct dd_trial_entry *
         args.mean = trial->in_vectors[2];
     } else {
         args.accumulate = (trial->job.roles & DD_ROLE_ADDED) != 0;
+        args.keep = trial->x;
     }
     return args;
 }

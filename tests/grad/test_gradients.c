@@ -273,7 +273,8 @@ static void on_device(void **state) {
         const struct dd_shape s = {2, 3, 4, 5, v};
         struct dd_case_result result = {0};
         struct dd_bn_case bn = {.shape = s, .gate = 1};
-        struct dd_join_case join_case = {.out = {2, 5, 2, 3, v}, .x_channels = 3, .x_h = 4, .x_w = 5, .stride = 2};
+        struct dd_join_case join_case = {
+            .out = {2, 5, 2, 3, v}, .x_channels = 3, .x_h = 4, .x_w = 5, .stride = 2, .main_sums = true};
         struct dd_maxpool_case pool = {.in = s, .window = window, .stride = stride, .pad = pad};
         case_test_expect(dd_case_bn_backward(device, &bn, from, &result), &result, from, "batch norm, V %d", v);
         case_test_expect(dd_case_join_backward(device, &join_case, from, &result), &result, from, "join, V %d", v);
