@@ -90,6 +90,8 @@ struct dd_conv_needs dd_conv_job_needs(const struct dd_device_info *info, const 
         algorithm->needs(info, conv, DD_CONV_BACKWARD_WEIGHTS, &other);
     if (other.workspace > needs.workspace)
         needs.workspace = other.workspace;
+    if (both)
+        needs.slices = needs.both_slices;
     return needs;
 }
 

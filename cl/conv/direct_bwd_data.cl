@@ -53,8 +53,7 @@ INLINE void stage(vfloat *band, __global const vfloat *g, __global const vfloat 
 #define STORE_PLAIN 0
 #define STORE_ADD 1      /* dx += */
 #define STORE_MASK 2     /* times [scale * z + shift > 0], and summed against z */
-#define STORE_KEEP 3     /* times [z > 0] */
-#define STORE_ADD_KEEP 4 /* (dx + it) times [z > 0] */
+#define STORE_ADD_MASK 3 /* dx + it, likewise */
 
 struct store {
     __global vfloat *dx;
@@ -114,17 +113,12 @@ INLINE void convolve(const int pixels, const float *band, __global const vfloat 
         } else if (store->kind == STORE_ADD) {
             UNROLL for (int p = 0; p < pixels; p++)
                 dx[p * STRIDE] += acc[t][p];
-        } else if (store->kind >= STORE_KEEP) {
-            __global const vfloat *z = store->z + t * store->step + offset;
-            UNROLL for (int p = 0; p < pixels; p++) {
-                const vfloat sum = store->kind == STORE_ADD_KEEP ? dx[p * STRIDE] + acc[t][p] : acc[t][p];
-                dx[p * STRIDE] = DD_KEEP_POSITIVE(sum, z[p * STRIDE]);
-            }
         } else {
             __global const vfloat *z = store->z + t * store->step + offset;
             UNROLL for (int p = 0; p < pixels; p++) {
                 const vfloat value = z[p * STRIDE];
-                const vfloat masked = DD_KEEP_POSITIVE(acc[t][p], fma(sums[t].scale, value, sums[t].shift));
+                const vfloat sum = store->kind == STORE_ADD_MASK ? dx[p * STRIDE] + acc[t][p] : acc[t][p];
+                const vfloat masked = DD_KEEP_POSITIVE(sum, fma(sums[t].scale, value, sums[t].shift));
                 sums[t].sum += masked;
                 sums[t].product = fma(masked, value - sums[t].mean, sums[t].product);
                 dx[p * STRIDE] = masked;

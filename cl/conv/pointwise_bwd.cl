@@ -25,7 +25,13 @@
 
 /* Bits of the argument store. */
 #define STORE_ADD 1  /* dx += */
-#define STORE_KEEP 2 /* dx, all added up, where x > 0, else 0 */
+#define STORE_MASK 2 /* dx, all added up, where x (after its prologue) is positive, else 0 */
+#define STORE_SUMS 4 /* and the sums of it and of its products with x before the prologue */
+
+/* The sums of one source block: dx, dx * (x - mean). */
+struct state {
+    vfloat mean, sum, product;
+};
 
 /* wt [SOURCES][TARGETS * V][V]: the weights with the source channel innermost. */
 INLINE void transpose(float *wt, __global const float *restrict w)
@@ -37,11 +43,33 @@ INLINE void transpose(float *wt, __global const float *restrict w)
                     wt[((s * TARGETS + t) * V + o) * V + i] = w[((t * SOURCES + s) * V + i) * V + o];
 }
 
+/* Stores the first `count` of a register block of dx; whole, a constant: all of it. Pointers as of multiply. */
+INLINE void store_block(const int whole, const vfloat *acc, __global vfloat *to, int count, int store, const vfloat *x,
+                        __global const vfloat *raw, struct state *state)
+{
+    const vfloat mean = state->mean;
+    vfloat sum = state->sum, product = state->product;
+    UNROLL for (int p = 0; p < BLOCK; p++) {
+        if (whole || p < count) {
+            const vfloat all = store & STORE_ADD ? to[p] + acc[p] : acc[p];
+            const vfloat kept = store & STORE_MASK ? DD_KEEP_POSITIVE(all, x[p]) : all;
+            if (store & STORE_SUMS) {
+                sum += kept;
+                product = fma(kept, raw[p] - mean, product);
+            }
+            to[p] = kept;
+        }
+    }
+    state->sum = sum;
+    state->product = product;
+}
+
 /*
- * to [count] = dx of one block of pixels and one source block; dz [TARGETS][PIXELS] and x from its first pixel on. The
- * accumulators are only indexed by constants, so that they stay in registers.
+ * to [count] = dx of one block of pixels and one source block; dz [TARGETS][PIXELS], x and raw (x before its prologue)
+ * from its first pixel on. The accumulators are only indexed by constants, so that they stay in registers.
  */
-INLINE void multiply(__global vfloat *to, int count, int store, const vfloat *wt, const vfloat *dz, const vfloat *x)
+INLINE void multiply(__global vfloat *to, int count, int store, const vfloat *wt, const vfloat *dz, const vfloat *x,
+                     __global const vfloat *raw, struct state *state)
 {
     vfloat acc[BLOCK];
     UNROLL for (int p = 0; p < BLOCK; p++)
@@ -54,19 +82,16 @@ INLINE void multiply(__global vfloat *to, int count, int store, const vfloat *wt
                 acc[p] = fma(weight, DD_SPLAT(factor[p * V + o]), acc[p]);
         }
     }
-    if (count >= BLOCK && store == STORE_KEEP) {
-        UNROLL for (int p = 0; p < BLOCK; p++)
-            to[p] = DD_KEEP_POSITIVE(acc[p], x[p]);
-    } else if (count >= BLOCK && store == 0) {
-        UNROLL for (int p = 0; p < BLOCK; p++)
-            to[p] = acc[p];
-    } else {
-        UNROLL for (int p = 0; p < BLOCK; p++)
-            if (p < count) {
-                const vfloat sum = store & STORE_ADD ? to[p] + acc[p] : acc[p];
-                to[p] = store & STORE_KEEP ? DD_KEEP_POSITIVE(sum, x[p]) : sum;
-            }
-    }
+    if (count < BLOCK)
+        store_block(0, acc, to, count, store, x, raw, state);
+    else if (store == 0)
+        store_block(1, acc, to, count, 0, x, raw, state);
+    else if (store == STORE_MASK)
+        store_block(1, acc, to, count, STORE_MASK, x, raw, state);
+    else if (store == (STORE_MASK | STORE_SUMS))
+        store_block(1, acc, to, count, STORE_MASK | STORE_SUMS, x, raw, state);
+    else
+        store_block(1, acc, to, count, store, x, raw, state);
 }
 
 /* sums [BLOCK_VALUES] += the chunk's dz times BLOCK_VALUES channels of x, both from their first pixel on. */
@@ -87,6 +112,7 @@ INLINE void sweep(vfloat *sums, const float *x, const vfloat *dz, int count)
 /*
  * x, dx [SOURCES][pixels][V]; g, z [TARGETS][pixels][V]; w [TARGETS][SOURCES][V source][V target];
  * part [slices][TARGETS][SOURCES][V source][V target], written whole. dx may be g if TARGETS == SOURCES.
+ * store: bits above; mean [SOURCES][V], sums_out [slices][2][SOURCES][V] for STORE_SUMS.
  * Work-item i: pixels [pixels * i / slices, pixels * (i + 1) / slices). Global size: slices.
  */
 __kernel DD_SINGLE void pointwise_backward(
@@ -94,7 +120,7 @@ __kernel DD_SINGLE void pointwise_backward(
     __global const vfloat *g, __global const vfloat *restrict z, int gradient_kind, __global const vfloat *k1,
     __global const vfloat *k2, __global const vfloat *k3, __global const vfloat *relu_scale,
     __global const vfloat *relu_shift, __global const float *restrict w, __global vfloat *dx, int store,
-    __global vfloat *restrict part, int pixels)
+    __global const vfloat *mean, __global vfloat *restrict sums_out, __global vfloat *restrict part, int pixels)
 {
     const struct gradient how_dz = {k1, k2, k3, relu_scale, relu_shift, gradient_kind};
     __global const vfloat *second = gradient_kind == GRADIENT_PLAIN ? g : z;
@@ -102,6 +128,12 @@ __kernel DD_SINGLE void pointwise_backward(
     const int begin = (int)((long)pixels * slice / slices), end = (int)((long)pixels * (slice + 1) / slices);
     vfloat wt[SOURCES * TARGETS * V], sums[TARGETS * STEP], xs[SOURCES * PIXELS], dz[TARGETS * PIXELS];
 
+    struct state states[SOURCES];
+
+    for (int s = 0; s < SOURCES; s++) {
+        states[s].mean = store & STORE_SUMS ? mean[s] : DD_SPLAT(0.0f);
+        states[s].sum = states[s].product = DD_SPLAT(0.0f);
+    }
     transpose((float *)wt, w);
     for (int i = 0; i < TARGETS * STEP; i++)
         sums[i] = DD_SPLAT(0.0f);
@@ -125,13 +157,18 @@ __kernel DD_SINGLE void pointwise_backward(
                     prefetch_lines((size_t)(g + (size_t)t * pixels + next), BLOCK_LINES);
                     prefetch_lines((size_t)(second + (size_t)t * pixels + next), BLOCK_LINES);
                 }
-                multiply(to + p, count - p, store, wt + s * TARGETS * V, dz + p, xs + s * PIXELS + p);
+                multiply(to + p, count - p, store, wt + s * TARGETS * V, dz + p, xs + s * PIXELS + p,
+                         x + (size_t)s * pixels + p0 + p, &states[s]);
             }
         }
         for (int t = 0; t < TARGETS; t++)
             for (int s = 0; s < SOURCES; s++)
                 for (int v = 0; v < V; v += BLOCK_VALUES)
                     sweep(sums + t * STEP + s * V + v, (const float *)(xs + s * PIXELS) + v, dz + t * PIXELS, count);
+    }
+    for (int s = 0; store & STORE_SUMS && s < SOURCES; s++) {
+        sums_out[((size_t)slice * 2) * SOURCES + s] = states[s].sum;
+        sums_out[((size_t)slice * 2 + 1) * SOURCES + s] = states[s].product;
     }
     for (int i = 0; i < TARGETS * STEP; i++)
         part[(size_t)slice * TARGETS * STEP + i] = sums[i];

@@ -42,7 +42,7 @@ __kernel DD_SINGLE void winograd_bwd(
                 }
             }
         }
-        products(v, u, m, 0, x + here, 0, dx + here, MASKS ? mask_z + here : 0, plane);
+        products(v, u, m, 0, x + here, 0, dx + here, MASKED ? mask_z + here : 0, plane);
         for (int o = 0; o < OB; o++) {
             const size_t at = o * plane + image;
             finish_band(m + o * TP, dx + at, mask_z + at, n - n0, y0, 0, &state[o]);

@@ -39,7 +39,7 @@ __kernel DD_SINGLE void winograd_bwd_data(
                 const size_t ahead = kg * plane + next_rows(b), out = og * plane + image + y0 * W;
                 products(v, u + ((size_t)og * RB + kg * OU) * V, m, kg > 0, og == 0 ? g + ahead : 0,
                          og == 0 ? z + ahead : 0, kg == 0 ? dx + out : 0,
-                         MASKS && kg == 0 ? mask_z + out : 0, plane);
+                         MASKED && kg == 0 ? mask_z + out : 0, plane);
             }
             for (int o = 0; o < OG; o++) {
                 const size_t at = (og + o) * plane + image;

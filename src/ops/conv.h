@@ -35,8 +35,8 @@ struct dd_conv_backward_data_args {
     bool accumulate; /* dx += instead of dx = */
     cl_mem keep;     /* output of the ReLU before, of dx's shape; NULL: no mask. dx, all added up, stays where
                         keep > 0 and is 0 elsewhere */
-    cl_mem mask_z;   /* x's raw form; NULL: no mask. dx is multiplied by [mask.scale * mask_z + mask.shift > 0]; */
-    struct dd_affine mask;   /*   not together with accumulate or keep */
+    cl_mem mask_z;   /* x's raw form; NULL: no mask. dx, all added up, stays where mask.scale * mask_z + mask.shift > 0 */
+    struct dd_affine mask;   /*   and is 0 elsewhere; not together with keep */
     struct dd_partials sums; /* of the masked dx against mask_z; only with mask_z */
     cl_mem mean;             /* [I], for sums */
     cl_mem workspace;
@@ -53,6 +53,7 @@ struct dd_conv_backward_weights_args {
 struct dd_conv_needs {
     size_t workspace; /* bytes */
     int slices;       /* of stats or sums; 0 for backward weights */
+    int both_slices;  /* of sums by `backward`; for backward data where that is offered */
 };
 
 struct dd_conv_algorithm {
@@ -68,7 +69,8 @@ struct dd_conv_algorithm {
     dd_status (*backward_weights)(dd_device *device, const struct dd_conv *conv,
                                   const struct dd_conv_backward_weights_args *args, struct dd_launches *list);
     /* Both at once where that saves passes over memory; NULL: not offered. The workspace is the larger of the two
-     * needs. */
+     * needs. A mask is by x as the weights' arguments have it: keep is x, without a prologue, or mask_z is x, and mask
+     * its prologue. */
     dd_status (*backward)(dd_device *device, const struct dd_conv *conv, const struct dd_conv_backward_data_args *data,
                           const struct dd_conv_backward_weights_args *weights, struct dd_launches *list);
 };

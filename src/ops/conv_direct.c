@@ -214,8 +214,10 @@ static void needs(const struct dd_device_info *info, const struct dd_conv *conv,
     needs->slices = plan.slices;
     if (direction == DD_CONV_FORWARD && dd_pointwise_supports(info, conv))
         needs->slices = dd_pointwise_slices(info, conv);
-    if (direction == DD_CONV_BACKWARD_DATA)
+    if (direction == DD_CONV_BACKWARD_DATA) {
         needs->workspace = weight_bytes(conv);
+        needs->both_slices = dd_pointwise_supports(info, conv) ? dd_pointwise_slices(info, conv) : plan.slices;
+    }
     if (direction == DD_CONV_BACKWARD_WEIGHTS) {
         const int fused = dd_pointwise_supports(info, conv) ? dd_pointwise_slices(info, conv) : 0;
         needs->workspace = weight_bytes(conv) * (size_t)larger(plan.slices, fused);
@@ -270,13 +272,13 @@ static struct dd_kernel_spec weight_spec(const struct dd_conv *conv, const char 
                                    .local = {1, 1, 1}};
 }
 
-/* STORE_... of direct_bwd_data.cl */
-enum { STORE_PLAIN, STORE_ADD, STORE_MASK, STORE_KEEP, STORE_ADD_KEEP };
+/* STORE_... of direct_bwd_data.cl; keep is a mask_z that needs no scale and shift. */
+enum { STORE_PLAIN, STORE_ADD, STORE_MASK, STORE_ADD_MASK };
 
 static int store_kind(const struct dd_conv_backward_data_args *args) {
-    if (args->keep != NULL)
-        return args->accumulate ? STORE_ADD_KEEP : STORE_KEEP;
-    return args->accumulate ? STORE_ADD : args->mask_z != NULL ? STORE_MASK : STORE_PLAIN;
+    if (args->keep != NULL || args->mask_z != NULL)
+        return args->accumulate ? STORE_ADD_MASK : STORE_MASK;
+    return args->accumulate ? STORE_ADD : STORE_PLAIN;
 }
 
 static dd_status backward_data(dd_device *device, const struct dd_conv *conv,
@@ -297,7 +299,7 @@ static dd_status backward_data(dd_device *device, const struct dd_conv *conv,
         DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(args->workspace), DD_MEM(args->dx),
         DD_INT(store), DD_MEM(args->keep != NULL ? args->keep : args->mask_z), DD_INT(args->mask.scale != NULL),
         DD_MEM(args->mask.scale), DD_MEM(args->mask.shift), DD_MEM(args->mean), DD_MEM(args->sums.sums),
-        DD_INT(store == STORE_MASK && args->sums.sums != NULL), DD_INT(conv->in.n), DD_INT(plan.bands_per_slice));
+        DD_INT(store >= STORE_MASK && args->sums.sums != NULL), DD_INT(conv->in.n), DD_INT(plan.bands_per_slice));
 }
 
 /* Adds up the slices of the weight gradient in the workspace. */
@@ -332,8 +334,7 @@ static dd_status backward_weights(dd_device *device, const struct dd_conv *conv,
 /* Both gradients: in one pass where that is built, else one after the other. */
 static dd_status backward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_backward_data_args *data,
                           const struct dd_conv_backward_weights_args *weights, struct dd_launches *list) {
-    if (dd_pointwise_supports(&device->info, conv) && data->mask_z == NULL &&
-        (data->keep == NULL || (data->keep == weights->x && weights->prologue.scale == NULL))) {
+    if (dd_pointwise_supports(&device->info, conv)) {
         DD_TRY(dd_pointwise_backward(device, conv, data, weights, list));
         return add_reduce(device, conv, weights, dd_pointwise_slices(&device->info, conv), list);
     }

@@ -56,6 +56,12 @@ dd_status dd_pointwise_forward(dd_device *device, const struct dd_conv *conv, co
                   DD_MEM(args->stats.sums), DD_INT(args->stats.sums != NULL), DD_INT(dd_shape_pixels(conv->out)));
 }
 
+/* The bits STORE_... of pointwise_bwd.cl. */
+static int store_kind(const struct dd_conv_backward_data_args *data) {
+    return (data->accumulate ? 1 : 0) | (data->keep != NULL || data->mask_z != NULL ? 2 : 0) |
+           (data->sums.sums != NULL ? 4 : 0);
+}
+
 dd_status dd_pointwise_backward(dd_device *device, const struct dd_conv *conv,
                                 const struct dd_conv_backward_data_args *data,
                                 const struct dd_conv_backward_weights_args *weights, struct dd_launches *list) {
@@ -79,6 +85,6 @@ dd_status dd_pointwise_backward(dd_device *device, const struct dd_conv *conv,
                          : dz->relu.scale == NULL ? 1
                                                   : 2),
                   DD_MEM(dz->k1), DD_MEM(dz->k2), DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift),
-                  DD_MEM(data->w), DD_MEM(data->dx), DD_INT((data->accumulate ? 1 : 0) | (data->keep != NULL ? 2 : 0)),
-                  DD_MEM(weights->workspace), DD_INT(dd_shape_pixels(conv->out)));
+                  DD_MEM(data->w), DD_MEM(data->dx), DD_INT(store_kind(data)), DD_MEM(data->mean),
+                  DD_MEM(data->sums.sums), DD_MEM(weights->workspace), DD_INT(dd_shape_pixels(conv->out)));
 }

@@ -4,17 +4,17 @@
 
 #include "ops/conv.h"
 
-/** Whether the two passes serve this convolution (backward: where no mask is wanted of the data gradient). */
+/** Whether the two passes serve this convolution. */
 bool dd_pointwise_supports(const struct dd_device_info *info, const struct dd_conv *conv);
 
-/** Slices: of the forward statistics, and of the weight gradient, one after the other in the workspace as direct_reduce
- * takes them (pure). */
+/** Slices: of the forward statistics, of backward's sums, and of the weight gradient, one after the other in the
+ * workspace as direct_reduce takes them (pure). */
 int dd_pointwise_slices(const struct dd_device_info *info, const struct dd_conv *conv);
 
 dd_status dd_pointwise_forward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_forward_args *args,
                                struct dd_launches *list);
 
-/** Appends the pass alone; the reduction of the slices is the caller's. data->mask_z must be NULL. */
+/** Appends the pass alone; the reduction of the slices is the caller's. */
 dd_status dd_pointwise_backward(dd_device *device, const struct dd_conv *conv,
                                 const struct dd_conv_backward_data_args *data,
                                 const struct dd_conv_backward_weights_args *weights, struct dd_launches *list);

@@ -36,7 +36,7 @@ enum {
 enum { AFFINE = 1, AFFINE_RELU = 2, NORM = 4, GRADIENT_RELU = 8, PARTIALS = 16 };
 
 /* EPILOGUE of conv/winograd_data.clh */
-enum epilogue { STATISTICS = 1, PLAIN = 2, MASK = 3, ACCUMULATE = 4, KEEP = 5, KEEP_SUM = 6 };
+enum epilogue { STATISTICS = 1, PLAIN, ADD, MASK, ADD_MASK, KEEP, ADD_KEEP };
 
 /* How the images are cut into tiles and bands. */
 struct tiling {
@@ -259,7 +259,7 @@ static void needs(const struct dd_device_info *info, const struct dd_conv *conv,
         return;
     }
     const struct data_blocking b = block_data(info, conv, direction == DD_CONV_BACKWARD_DATA);
-    needs->slices = b.slices;
+    needs->slices = needs->both_slices = b.slices;
     needs->workspace = transformed_bytes(&b, v);
 }
 
@@ -343,8 +343,10 @@ static cl_mem gradient_z(const struct dd_gradient *dz) {
 
 static enum epilogue data_epilogue(const struct dd_conv_backward_data_args *args) {
     if (args->keep != NULL)
-        return args->accumulate ? KEEP_SUM : KEEP;
-    return args->accumulate ? ACCUMULATE : args->mask_z != NULL ? MASK : PLAIN;
+        return args->accumulate ? ADD_KEEP : KEEP;
+    if (args->mask_z != NULL)
+        return args->accumulate ? ADD_MASK : MASK;
+    return args->accumulate ? ADD : PLAIN;
 }
 
 /* The tensor that decides on dx, if any. */
@@ -354,7 +356,8 @@ static cl_mem masking(const struct dd_conv_backward_data_args *args) {
 
 static const char *epilogue_name(enum epilogue epilogue) {
     static const char *const names[] = {
-        [PLAIN] = "", [MASK] = "_mask", [ACCUMULATE] = "_add", [KEEP] = "_keep", [KEEP_SUM] = "_add_keep"};
+        [PLAIN] = "",     [ADD] = "_add",          [MASK] = "_mask", [ADD_MASK] = "_add_mask",
+        [KEEP] = "_keep", [ADD_KEEP] = "_add_keep"};
     return names[epilogue];
 }
 

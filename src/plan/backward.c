@@ -41,118 +41,141 @@ static struct dd_join_sums join_sums(const struct dd_plan *plan, int conv, bool 
 
 /* What backward of a convolution reads and writes beside its own raw output. */
 struct conv_input {
-    cl_mem x; /* as the forward pass read it */
-    struct dd_affine prologue;
-    cl_mem dx; /* NULL: not wanted (the images) */
+    struct dd_conv_source from; /* as the forward pass read it */
+    cl_mem dx;                  /* NULL: not wanted (the images) */
     bool accumulate;
-    cl_mem keep;   /* output of the ReLU before x: dx is masked by it; NULL: not */
-    int masked_by; /* convolution whose BN and ReLU stand before x, whose sums are wanted; -1: none */
+    bool last; /* nobody adds to dx afterwards: it is masked, and reduced for the BN before if there is one */
 };
 
-/** Weight gradient and data gradient of convolution conv from dz. *sums: those of masked_by, if that is not -1. */
+/** Weight gradient and data gradient of convolution conv from dz, and the finish of the BN before it if that is due. */
 static dd_status add_conv_backward(struct dd_plan *plan, int conv, struct dd_gradient dz,
-                                   const struct conv_input *input, struct dd_partials *sums, struct dd_launches *list) {
+                                   const struct conv_input *input, struct dd_launches *list) {
     const struct dd_conv *shape = &plan->layout.shapes[conv];
-    const struct dd_conv_algorithm *const *algorithm = plan->choice.algorithm[conv];
-    struct dd_conv_backward_weights_args weights = {.x = input->x,
-                                                    .prologue = input->prologue,
+    const struct dd_conv_algorithm *data_by = plan->choice.algorithm[conv][DD_CONV_BACKWARD_DATA],
+                                   *weights_by = plan->choice.algorithm[conv][DD_CONV_BACKWARD_WEIGHTS];
+    const struct dd_conv_source *from = &input->from;
+    struct dd_conv_backward_weights_args weights = {.x = from->x,
+                                                    .prologue = from->prologue,
                                                     .dz = dz,
                                                     .dw = plan->store.weight_gradient[conv],
                                                     .workspace = plan->workspace};
     if (input->dx == NULL)
-        return algorithm[DD_CONV_BACKWARD_WEIGHTS]->backward_weights(plan->device, shape, &weights, list);
+        return weights_by->backward_weights(plan->device, shape, &weights, list);
     struct dd_conv_backward_data_args data = {.dz = dz,
                                               .w = plan->store.weight[conv],
                                               .dx = input->dx,
                                               .accumulate = input->accumulate,
-                                              .keep = input->keep,
                                               .workspace = plan->workspace};
-    if (input->masked_by >= 0) {
+    const bool both = data_by == weights_by && data_by->backward != NULL;
+    if (input->last && from->bn < 0)
+        data.keep = from->x;
+    if (input->last && from->bn >= 0) {
         struct dd_conv_needs needs = {0};
-        algorithm[DD_CONV_BACKWARD_DATA]->needs(&plan->device->info, shape, DD_CONV_BACKWARD_DATA, &needs);
-        data.mask_z = input->x;
-        data.mask = input->prologue;
-        data.sums = *sums = (struct dd_partials){.sums = plan->partials, .slices = needs.slices};
-        data.mean = plan->store.bn[input->masked_by].vectors.mean;
+        data_by->needs(&plan->device->info, shape, DD_CONV_BACKWARD_DATA, &needs);
+        data.mask_z = from->x;
+        data.mask = from->prologue;
+        data.sums = (struct dd_partials){.sums = plan->partials, .slices = both ? needs.both_slices : needs.slices};
+        data.mean = plan->store.bn[from->bn].vectors.mean;
     }
-    if (algorithm[DD_CONV_BACKWARD_DATA] == algorithm[DD_CONV_BACKWARD_WEIGHTS] &&
-        algorithm[DD_CONV_BACKWARD_DATA]->backward != NULL)
-        return algorithm[DD_CONV_BACKWARD_DATA]->backward(plan->device, shape, &data, &weights, list);
-    DD_TRY(algorithm[DD_CONV_BACKWARD_WEIGHTS]->backward_weights(plan->device, shape, &weights, list));
-    return algorithm[DD_CONV_BACKWARD_DATA]->backward_data(plan->device, shape, &data, list);
+    if (both) {
+        DD_TRY(data_by->backward(plan->device, shape, &data, &weights, list));
+    } else {
+        DD_TRY(weights_by->backward_weights(plan->device, shape, &weights, list));
+        DD_TRY(data_by->backward_data(plan->device, shape, &data, list));
+    }
+    return data.mask_z != NULL ? add_finish(plan, from->bn, data.sums, list) : DD_OK;
 }
 
-/**
- * Gradient g behind unit u's ReLU -> the shortcut's part of the gradient by the unit's input, written whole, in place
- * where dx is g. last: nobody adds to it afterwards, so it is masked.
- */
-static dd_status add_shortcut(struct dd_plan *plan, int u, cl_mem g, cl_mem dx, bool last, struct dd_launches *list) {
-    const struct dd_unit *unit = &plan->net->units[u];
+/* A unit's backward at work. */
+struct unit_backward {
+    int u;
+    bool gate;
+    struct dd_conv_source input;
+    cl_mem g, dx; /* gradient behind the unit's ReLU; by its input */
+    struct dd_launches *list;
+};
+
+/** g -> the shortcut's part of the gradient by the unit's input, written whole, in place where dx is g. */
+static dd_status add_shortcut(struct dd_plan *plan, const struct unit_backward *b) {
+    const struct dd_unit *unit = &plan->net->units[b->u];
     const int n = plan->layout.options.batch, v = plan->layout.v;
-    cl_mem keep = last ? dd_unit_input(plan, u) : NULL;
     if (unit->shortcut_op == DD_SHORTCUT_OP_NONE)
         return DD_OK; /* g itself, masked already: o is positive where x is */
     if (unit->shortcut_op == DD_SHORTCUT_OP_SUBSAMPLE)
         return dd_join_expand(plan->device, (struct dd_shape){n, unit->in_c, unit->in_h, unit->in_w, v},
-                              (struct dd_shape){n, unit->out_c, unit->out_h, unit->out_w, v}, unit->stride, g, keep, dx,
-                              list);
-    const bool relu = unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU;
+                              (struct dd_shape){n, unit->out_c, unit->out_h, unit->out_w, v}, unit->stride, b->g,
+                              b->gate ? NULL : b->input.x, b->dx, b->list);
     const int conv = unit->shortcut.bn;
-    const struct conv_input input = {.x = dd_unit_input(plan, u), .dx = dx, .keep = keep, .masked_by = -1};
-    return add_conv_backward(plan, conv, raw_gradient(plan, conv, g, relu), &input, &(struct dd_partials){0}, list);
+    /* a ReLU of its own masks where the gate is on; where it is off, it is the unit's, and g is masked */
+    const bool relu = b->gate && unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU;
+    const struct conv_input input = {.from = b->input, .dx = b->dx, .last = !b->gate};
+    return add_conv_backward(plan, conv, raw_gradient(plan, conv, b->g, relu), &input, b->list);
 }
 
-/** Primary convolution j of unit u: adds to dx if it is the first, else writes the gradient before it. *g: the gradient
- * behind its batch norm, whose finish is queued; then the one before it. */
-static dd_status add_primary(struct dd_plan *plan, int u, int j, cl_mem *g, cl_mem dx, struct dd_launches *list) {
-    const struct dd_unit *unit = &plan->net->units[u];
-    const int conv = unit->primary[j].bn;
-    struct conv_input input = {
-        .x = dd_unit_input(plan, u), .dx = dx, .accumulate = true, .keep = dd_unit_input(plan, u), .masked_by = -1};
-    if (j > 0) {
-        const int before = unit->primary[j - 1].bn;
-        input = (struct conv_input){.x = dd_raw(plan, before),
-                                    .prologue = dd_bn_affine(plan, before, true),
-                                    .dx = plan->tensors[plan->layout.units[u].inner[j]],
-                                    .masked_by = before};
-    }
-    struct dd_partials sums = {0};
-    DD_TRY(add_conv_backward(plan, conv, raw_gradient(plan, conv, *g, false), &input, &sums, list));
+/** Primary convolution j: adds to dx if it is the first, else writes the gradient before it. *g: the gradient behind
+ * its batch norm, whose finish is queued; then the one before it. */
+static dd_status add_primary(struct dd_plan *plan, const struct unit_backward *b, int j, cl_mem *g) {
+    const struct dd_unit *unit = &plan->net->units[b->u];
+    const int conv = unit->primary[j].bn, before = j > 0 ? unit->primary[j - 1].bn : -1;
+    struct conv_input input = {.from = b->input, .dx = b->dx, .accumulate = true, .last = true};
+    if (j > 0)
+        input = (struct conv_input){
+            .from = {.x = dd_raw(plan, before), .prologue = dd_bn_affine(plan, before, true), .bn = before},
+            .dx = plan->tensors[plan->layout.units[b->u].inner[j]],
+            .last = true};
+    DD_TRY(add_conv_backward(plan, conv, raw_gradient(plan, conv, *g, false), &input, b->list));
     *g = input.dx;
-    return j > 0 ? add_finish(plan, input.masked_by, sums, list) : DD_OK;
+    return DD_OK;
 }
 
-/** The reductions of unit u's join and the finishes of the batch norms that end in it. */
-static dd_status add_join(struct dd_plan *plan, int u, bool gate, cl_mem g, struct dd_launches *list,
-                          int *gate_launch) {
-    const struct dd_unit *unit = &plan->net->units[u];
+/** The reductions of the unit's join and the finishes of the batch norms that end in it; none are left to do where the
+ * unit's output was its reader's prologue. */
+static dd_status add_join(struct dd_plan *plan, const struct unit_backward *b, int *gate_launch) {
+    const struct dd_unit *unit = &plan->net->units[b->u];
     const int last = unit->primary[unit->convs - 1].bn;
     struct dd_join_sums main = {0}, side = {0};
-    if (gate)
+    if (b->gate)
         main = join_sums(plan, last, false, plan->partials);
-    if (dd_has_shortcut_conv(unit))
+    if (dd_has_shortcut_conv(unit) && (b->gate || !dd_unit_leaves_raw(plan->net, b->u)))
         side =
             join_sums(plan, unit->shortcut.bn, unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU, plan->side_partials);
     if (main.z != NULL || side.z != NULL)
-        DD_TRY(dd_join_backward(plan->device, plan->layout.shapes[last].out, g, &main, &side, list));
-    if (gate) {
-        DD_TRY(add_finish(plan, last, main.partials, list));
-        *gate_launch = list->count - 1;
+        DD_TRY(dd_join_backward(plan->device, plan->layout.shapes[last].out, b->g, &main, &side, b->list));
+    if (b->gate) {
+        DD_TRY(add_finish(plan, last, main.partials, b->list));
+        *gate_launch = b->list->count - 1;
     }
-    return side.z != NULL ? add_finish(plan, unit->shortcut.bn, side.partials, list) : DD_OK;
+    return side.z != NULL ? add_finish(plan, unit->shortcut.bn, side.partials, b->list) : DD_OK;
 }
 
 /** The first primary convolution comes last, behind the shortcut: it adds to and masks what the shortcut wrote, which
  * may lie in g's place. */
-static dd_status build_unit(struct dd_plan *plan, int u, bool gate, struct dd_launches *list, int *gate_launch) {
+static dd_status build_unit(struct dd_plan *plan, int u, bool gate, enum dd_unit_read source,
+                            struct dd_launches *list, int *gate_launch) {
     const struct dd_layout *layout = &plan->layout;
-    cl_mem g = plan->tensors[u + 1 < plan->net->unit_count ? layout->units[u + 1].gradient : layout->last_gradient];
-    cl_mem dx = plan->tensors[layout->units[u].gradient], inner = g;
-    DD_TRY(add_join(plan, u, gate, g, list, gate_launch));
+    const int go = u + 1 < plan->net->unit_count ? layout->units[u + 1].gradient : layout->last_gradient;
+    const struct unit_backward b = {.u = u,
+                                    .gate = gate,
+                                    .input = dd_unit_source(plan, u, source),
+                                    .g = plan->tensors[go],
+                                    .dx = plan->tensors[layout->units[u].gradient],
+                                    .list = list};
+    cl_mem inner = b.g;
+    DD_TRY(add_join(plan, &b, gate_launch));
     for (int j = plan->net->units[u].convs - 1; gate && j > 0; j--)
-        DD_TRY(add_primary(plan, u, j, &inner, dx, list));
-    DD_TRY(add_shortcut(plan, u, g, dx, !gate, list));
-    return gate ? add_primary(plan, u, 0, &inner, dx, list) : DD_OK;
+        DD_TRY(add_primary(plan, &b, j, &inner));
+    DD_TRY(add_shortcut(plan, &b));
+    return gate ? add_primary(plan, &b, 0, &inner) : DD_OK;
+}
+
+static dd_status build_lists(struct dd_plan *plan, int u, struct dd_unit_lists *lists) {
+    const int sources = dd_unit_leaves_raw(plan->net, u - 1) ? DD_UNIT_READS : 1;
+    int unused;
+    DD_TRY(build_unit(plan, u, true, DD_READ_OUTPUT, &lists->at[1][DD_READ_OUTPUT], &lists->gate_launch));
+    for (int gate = 0; gate < 2; gate++)
+        for (int source = gate; source < sources; source++)
+            DD_TRY(build_unit(plan, u, gate, (enum dd_unit_read)source, &lists->at[gate][source], &unused));
+    return DD_OK;
 }
 
 static dd_status build_head(struct dd_plan *plan, struct dd_launches *list) {
@@ -184,8 +207,8 @@ static dd_status build_stem(struct dd_plan *plan, struct dd_launches *list) {
     const struct dd_join_sums sums = join_sums(plan, 0, false, plan->partials);
     DD_TRY(dd_join_backward(plan->device, raw, g, &sums, &(struct dd_join_sums){0}, list));
     DD_TRY(add_finish(plan, 0, sums.partials, list));
-    const struct conv_input input = {.x = plan->tensors[layout->images], .masked_by = -1};
-    return add_conv_backward(plan, 0, raw_gradient(plan, 0, g, false), &input, &(struct dd_partials){0}, list);
+    const struct conv_input input = {.from = {.x = plan->tensors[layout->images], .bn = -1}};
+    return add_conv_backward(plan, 0, raw_gradient(plan, 0, g, false), &input, list);
 }
 
 static dd_status build_update(struct dd_plan *plan, struct dd_launches *list) {
@@ -207,11 +230,8 @@ dd_status dd_backward_build(struct dd_plan *plan) {
     if (plan->backward_units == NULL)
         return dd_fail_memory("backward launches", (size_t)plan->net->unit_count * sizeof *plan->backward_units);
     DD_TRY(build_head(plan, &plan->backward_head));
-    for (int u = 0; u < plan->net->unit_count; u++) {
-        struct dd_unit_lists *lists = &plan->backward_units[u];
-        DD_TRY(build_unit(plan, u, true, &lists->on, &lists->gate_launch));
-        DD_TRY(build_unit(plan, u, false, &lists->off, &(int){0}));
-    }
+    for (int u = 0; u < plan->net->unit_count; u++)
+        DD_TRY(build_lists(plan, u, &plan->backward_units[u]));
     DD_TRY(build_stem(plan, &plan->backward_stem));
     return build_update(plan, &plan->update);
 }
@@ -220,10 +240,8 @@ void dd_backward_free(struct dd_plan *plan) {
     dd_launches_clear(&plan->backward_head);
     dd_launches_clear(&plan->backward_stem);
     dd_launches_clear(&plan->update);
-    for (int u = 0; plan->backward_units != NULL && u < plan->net->unit_count; u++) {
-        dd_launches_clear(&plan->backward_units[u].on);
-        dd_launches_clear(&plan->backward_units[u].off);
-    }
+    for (int u = 0; plan->backward_units != NULL && u < plan->net->unit_count; u++)
+        dd_unit_lists_clear(&plan->backward_units[u]);
     free(plan->backward_units);
     plan->backward_units = NULL;
 }

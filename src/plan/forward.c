@@ -99,10 +99,11 @@ static dd_status add_join(struct dd_plan *plan, int u, int n, bool gate, struct 
 }
 
 static dd_status build_unit(struct dd_plan *plan, int u, int n, enum dd_pass_mode mode, bool gate,
-                            struct dd_launches *list, int *gate_launch) {
+                            enum dd_unit_read source, struct dd_launches *list, int *gate_launch) {
     const struct dd_unit *unit = &plan->net->units[u];
-    cl_mem x = dd_unit_input(plan, u);
-    struct dd_affine prologue = {0};
+    const struct dd_conv_source input = dd_unit_source(plan, u, source);
+    cl_mem x = input.x;
+    struct dd_affine prologue = input.prologue;
     for (int j = 0; gate && j < unit->convs; j++) {
         const int conv = unit->primary[j].bn;
         DD_TRY(add_conv(plan, conv, n, mode, x, prologue, list));
@@ -111,8 +112,19 @@ static dd_status build_unit(struct dd_plan *plan, int u, int n, enum dd_pass_mod
         *gate_launch = list->count - 1;
     }
     if (dd_has_shortcut_conv(unit))
-        DD_TRY(add_conv(plan, unit->shortcut.bn, n, mode, dd_unit_input(plan, u), (struct dd_affine){0}, list));
-    return add_join(plan, u, n, gate, list);
+        DD_TRY(add_conv(plan, unit->shortcut.bn, n, mode, input.x, input.prologue, list));
+    return gate || !dd_unit_leaves_raw(plan->net, u) ? add_join(plan, u, n, gate, list) : DD_OK;
+}
+
+/** The lists of one unit: in training for both gates and every source, else for gates on. */
+static dd_status build_lists(struct dd_plan *plan, int u, int n, enum dd_pass_mode mode, struct dd_unit_lists *lists) {
+    const int sources = mode == DD_PASS_TRAIN && dd_unit_leaves_raw(plan->net, u - 1) ? DD_UNIT_READS : 1;
+    int unused;
+    DD_TRY(build_unit(plan, u, n, mode, true, DD_READ_OUTPUT, &lists->at[1][DD_READ_OUTPUT], &lists->gate_launch));
+    for (int gate = 0; mode == DD_PASS_TRAIN && gate < 2; gate++)
+        for (int source = gate; source < sources; source++)
+            DD_TRY(build_unit(plan, u, n, mode, gate, (enum dd_unit_read)source, &lists->at[gate][source], &unused));
+    return DD_OK;
 }
 
 static dd_status build_head(struct dd_plan *plan, int n, enum dd_pass_mode mode, struct dd_launches *list) {
@@ -143,22 +155,22 @@ dd_status dd_forward_build(struct dd_plan *plan, int n, enum dd_pass_mode mode, 
     if (pass->units == NULL)
         return dd_fail_memory("forward launches", (size_t)plan->net->unit_count * sizeof *pass->units);
     DD_TRY(build_stem(plan, n, mode, &pass->stem));
-    for (int u = 0; u < plan->net->unit_count; u++) {
-        struct dd_unit_lists *lists = &pass->units[u];
-        DD_TRY(build_unit(plan, u, n, mode, true, &lists->on, &lists->gate_launch));
-        if (mode == DD_PASS_TRAIN)
-            DD_TRY(build_unit(plan, u, n, mode, false, &lists->off, &(int){0}));
-    }
+    for (int u = 0; u < plan->net->unit_count; u++)
+        DD_TRY(build_lists(plan, u, n, mode, &pass->units[u]));
     return build_head(plan, n, mode, &pass->head);
+}
+
+void dd_unit_lists_clear(struct dd_unit_lists *lists) {
+    for (int gate = 0; gate < 2; gate++)
+        for (int source = 0; source < DD_UNIT_READS; source++)
+            dd_launches_clear(&lists->at[gate][source]);
 }
 
 void dd_forward_free(struct dd_plan *plan, struct dd_forward_pass *pass) {
     dd_launches_clear(&pass->stem);
     dd_launches_clear(&pass->head);
-    for (int u = 0; pass->units != NULL && u < plan->net->unit_count; u++) {
-        dd_launches_clear(&pass->units[u].on);
-        dd_launches_clear(&pass->units[u].off);
-    }
+    for (int u = 0; pass->units != NULL && u < plan->net->unit_count; u++)
+        dd_unit_lists_clear(&pass->units[u]);
     free(pass->units);
     *pass = (struct dd_forward_pass){0};
 }

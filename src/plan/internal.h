@@ -78,10 +78,19 @@ struct dd_param_store {
     size_t view_capacity;
 };
 
-/* Launches of one unit, by its own gate. */
+/*
+ * Where a unit's input comes from. A unit whose gate is off and whose shortcut is a convolution makes nothing but the
+ * ReLU of that convolution's batch norm. If the next unit reads its input through convolutions alone, that is their
+ * prologue, and the unit's output is never stored: its reader takes the raw convolution, and in backward masks and
+ * reduces for that batch norm, as for one inside a primary path.
+ */
+enum dd_unit_read { DD_READ_OUTPUT, DD_READ_RAW, DD_UNIT_READS };
+
+/* Launches of one unit by its own gate (0 off, 1 on) and where its input comes from. */
 struct dd_unit_lists {
-    struct dd_launches on, off;
-    int gate_launch; /* in `on`: the finish of the primary path's last BN, where the masked reference sets its gate */
+    struct dd_launches at[2][DD_UNIT_READS];
+    int gate_launch; /* in at[1][DD_READ_OUTPUT]: the finish of the primary path's last BN, where the masked
+                        reference sets its gate */
 };
 
 enum dd_pass_mode { DD_PASS_TRAIN, DD_PASS_RECALIBRATE, DD_PASS_INFER };
@@ -90,7 +99,7 @@ enum dd_pass_mode { DD_PASS_TRAIN, DD_PASS_RECALIBRATE, DD_PASS_INFER };
 struct dd_forward_pass {
     int n;
     struct dd_launches stem, head; /* head: pooling, last layer, loss */
-    struct dd_unit_lists *units;   /* off lists only in DD_PASS_TRAIN */
+    struct dd_unit_lists *units;   /* but at[1][DD_READ_OUTPUT] only in DD_PASS_TRAIN */
 };
 
 struct dd_source {
@@ -140,12 +149,21 @@ void dd_store_destroy(struct dd_plan *plan);
 /* forward.c: builds pass for n images (freed by dd_forward_free). */
 dd_status dd_forward_build(struct dd_plan *plan, int n, enum dd_pass_mode mode, struct dd_forward_pass *pass);
 void dd_forward_free(struct dd_plan *plan, struct dd_forward_pass *pass);
+void dd_unit_lists_clear(struct dd_unit_lists *lists);
 
 /* backward.c */
 dd_status dd_backward_build(struct dd_plan *plan);
 void dd_backward_free(struct dd_plan *plan);
 
 /* Pieces shared by forward.c and backward.c. */
+
+/* What a convolution reads: a stored ReLU's output (bn -1), or a raw one through its batch norm and ReLU. */
+struct dd_conv_source {
+    cl_mem x;
+    struct dd_affine prologue;
+    int bn;
+};
+
 static inline cl_mem dd_raw(const struct dd_plan *plan, int conv) {
     return plan->tensors[plan->layout.raw[conv]];
 }
@@ -163,6 +181,20 @@ static inline struct dd_affine dd_bn_affine(const struct dd_plan *plan, int conv
 
 static inline bool dd_has_shortcut_conv(const struct dd_unit *unit) {
     return unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN || unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU;
+}
+
+/** Whether unit u, with its gate off, leaves its output to be made by its reader (DD_READ_RAW). */
+static inline bool dd_unit_leaves_raw(const struct dd_net *net, int u) {
+    return u >= 0 && u + 1 < net->unit_count && dd_has_shortcut_conv(&net->units[u]) &&
+           dd_has_shortcut_conv(&net->units[u + 1]);
+}
+
+/** Unit u's input as convolutions read it. */
+static inline struct dd_conv_source dd_unit_source(const struct dd_plan *plan, int u, enum dd_unit_read source) {
+    if (source == DD_READ_OUTPUT)
+        return (struct dd_conv_source){.x = dd_unit_input(plan, u), .bn = -1};
+    const int bn = plan->net->units[u - 1].shortcut.bn;
+    return (struct dd_conv_source){.x = dd_raw(plan, bn), .prologue = dd_bn_affine(plan, bn, true), .bn = bn};
 }
 
 #endif

@@ -203,6 +203,7 @@ static void size_workspace(struct dd_layout *layout, const struct dd_net *net, c
             choice->algorithm[i][d]->needs(info, conv, d, &needs);
             layout->workspace_bytes = larger(layout->workspace_bytes, needs.workspace);
             slices = needs.slices > slices ? needs.slices : slices;
+            slices = needs.both_slices > slices ? needs.both_slices : slices;
         }
         layout->partial_bytes = larger(layout->partial_bytes, (size_t)slices * 3 * channels * sizeof(float));
     }

@@ -52,26 +52,28 @@ dd_status dd_plan_enqueue_input(dd_plan *plan, const unsigned char *gates, const
 
 /* ---- a step ---- */
 
-/** The lists of unit u for its gate; in the masked reference all run, and the gate goes into the last BN's finish. */
-static dd_status enqueue_unit(struct dd_plan *plan, struct dd_unit_lists *lists, bool gate) {
+/** The list of unit u for the gates; in the masked reference all run, and the gate goes into the last BN's finish. */
+static dd_status enqueue_unit(struct dd_plan *plan, struct dd_unit_lists *lists, int u, const unsigned char *gates) {
     if (plan->layout.options.masked) {
-        DD_TRY(dd_launch_set(plan->device, &lists->on.at[lists->gate_launch], DD_BN_GATE_ARG, DD_FLOAT(gate ? 1 : 0)));
-        return dd_launches_enqueue(plan->device, &lists->on);
+        struct dd_launches *list = &lists->at[1][DD_READ_OUTPUT];
+        DD_TRY(dd_launch_set(plan->device, &list->at[lists->gate_launch], DD_BN_GATE_ARG, DD_FLOAT(gates[u] ? 1 : 0)));
+        return dd_launches_enqueue(plan->device, list);
     }
-    return dd_launches_enqueue(plan->device, gate ? &lists->on : &lists->off);
+    const bool raw = dd_unit_leaves_raw(plan->net, u - 1) && !gates[u - 1];
+    return dd_launches_enqueue(plan->device, &lists->at[gates[u] != 0][raw ? DD_READ_RAW : DD_READ_OUTPUT]);
 }
 
 dd_status dd_plan_enqueue_forward(dd_plan *plan, const unsigned char *gates) {
     DD_TRY(dd_launches_enqueue(plan->device, &plan->train.stem));
     for (int u = 0; u < plan->net->unit_count; u++)
-        DD_TRY(enqueue_unit(plan, &plan->train.units[u], gates[u]));
+        DD_TRY(enqueue_unit(plan, &plan->train.units[u], u, gates));
     return dd_launches_enqueue(plan->device, &plan->train.head);
 }
 
 dd_status dd_plan_enqueue_backward(dd_plan *plan, const unsigned char *gates) {
     DD_TRY(dd_launches_enqueue(plan->device, &plan->backward_head));
     for (int u = plan->net->unit_count - 1; u >= 0; u--)
-        DD_TRY(enqueue_unit(plan, &plan->backward_units[u], gates[u]));
+        DD_TRY(enqueue_unit(plan, &plan->backward_units[u], u, gates));
     return dd_launches_enqueue(plan->device, &plan->backward_stem);
 }
 
@@ -127,7 +129,7 @@ dd_status dd_plan_collect(dd_plan *plan, bool wait, struct dd_step_result *resul
 static dd_status enqueue_pass(struct dd_plan *plan, const struct dd_forward_pass *pass) {
     DD_TRY(dd_launches_enqueue(plan->device, &pass->stem));
     for (int u = 0; u < plan->net->unit_count; u++)
-        DD_TRY(dd_launches_enqueue(plan->device, &pass->units[u].on));
+        DD_TRY(dd_launches_enqueue(plan->device, &pass->units[u].at[1][DD_READ_OUTPUT]));
     return dd_launches_enqueue(plan->device, &pass->head);
 }
 

@@ -23,7 +23,15 @@ enum { TRANSFORM = 8 };
 
 enum affine_kind { AFFINE_NONE, AFFINE_PLAIN, AFFINE_RELU };
 enum gradient_kind { GRADIENT_PLAIN, GRADIENT_NORM, GRADIENT_MASKED };
-enum store_kind { STORE_WRITE, STORE_ADD, STORE_MASK, STORE_MASK_SUMS, STORE_KEEP, STORE_ADD_KEEP };
+enum store_kind {
+    STORE_WRITE,
+    STORE_ADD,
+    STORE_MASK,
+    STORE_MASK_SUMS,
+    STORE_KEEP,
+    STORE_ADD_KEEP,
+    STORE_ADD_MASK_SUMS
+};
 
 struct forward_variant {
     enum affine_kind prologue;
@@ -41,9 +49,9 @@ struct weights_variant {
 static const struct forward_variant forward_variants[] = {
     {AFFINE_NONE, false}, {AFFINE_PLAIN, false}, {AFFINE_RELU, true}, {AFFINE_NONE, true}};
 static const struct data_variant data_variants[] = {
-    {GRADIENT_PLAIN, STORE_WRITE},   {GRADIENT_NORM, STORE_WRITE},     {GRADIENT_NORM, STORE_ADD},
-    {GRADIENT_MASKED, STORE_ADD},    {GRADIENT_NORM, STORE_MASK_SUMS}, {GRADIENT_MASKED, STORE_MASK},
-    {GRADIENT_NORM, STORE_ADD_KEEP}, {GRADIENT_PLAIN, STORE_WRITE},    {GRADIENT_MASKED, STORE_KEEP}};
+    {GRADIENT_PLAIN, STORE_WRITE},   {GRADIENT_NORM, STORE_WRITE},         {GRADIENT_NORM, STORE_ADD},
+    {GRADIENT_MASKED, STORE_ADD},    {GRADIENT_NORM, STORE_MASK_SUMS},     {GRADIENT_MASKED, STORE_MASK},
+    {GRADIENT_NORM, STORE_ADD_KEEP}, {GRADIENT_NORM, STORE_ADD_MASK_SUMS}, {GRADIENT_MASKED, STORE_KEEP}};
 static const struct weights_variant weights_variants[] = {{AFFINE_NONE, GRADIENT_PLAIN},
                                                           {AFFINE_RELU, GRADIENT_NORM},
                                                           {AFFINE_PLAIN, GRADIENT_PLAIN},
@@ -69,7 +77,8 @@ struct conv_case {
     const struct dd_conv_algorithm *algorithm;
     const struct dd_conv *conv;
     struct dd_ref_conv ref;
-    size_t in_count, out_count, w_count;            /* elements without padding */
+    size_t in_count, out_count, w_count; /* elements without padding */
+    double *x_raw;
     double *w, *w_size, *x, *x_size, *dz, *dz_size; /* as the products take them: after prologue or gradient */
     cl_mem w_device, x_device, workspace;
     struct dd_affine prologue;
@@ -145,13 +154,15 @@ static void make_input(struct conv_case *c, enum affine_kind kind) {
     c->x = dd_check_eighths(&c->check, c->in_count);
     c->x_device = dd_check_tensor(&c->check, in, c->x);
     c->x_size = magnitudes(c, c->x, c->in_count);
+    c->x_raw = c->x;
     if (kind == AFFINE_NONE)
         return;
+    c->x = dd_check_zeros(&c->check, c->in_count);
     c->prologue = make_affine(c, in, kind == AFFINE_RELU, &scale, &shift);
     for (size_t i = 0; c->check.status == DD_OK && i < c->in_count; i++) {
         const size_t ch = channel_of(in, i);
-        const double y = scale[ch] * c->x[i] + shift[ch];
-        c->x_size[i] = fabs(scale[ch] * c->x[i]) + fabs(shift[ch]);
+        const double y = scale[ch] * c->x_raw[i] + shift[ch];
+        c->x_size[i] = fabs(scale[ch] * c->x_raw[i]) + fabs(shift[ch]);
         c->x[i] = kind == AFFINE_RELU && y < 0 ? 0 : y;
     }
 }
@@ -191,7 +202,7 @@ static int make_workspace(struct conv_case *c, enum dd_conv_direction direction,
     if (needs.workspace > 0 || other.workspace > 0)
         c->workspace =
             dd_check_bytes(&c->check, NULL, needs.workspace > other.workspace ? needs.workspace : other.workspace);
-    return needs.slices;
+    return both ? needs.both_slices : needs.slices;
 }
 
 /* Tolerance of sums of `length` products, as a multiple of the sum of their magnitudes. */
@@ -295,7 +306,8 @@ static dd_status case_forward(struct conv_case *c, const struct forward_variant 
 
 /* What backward data is checked against. */
 struct data_expected {
-    double *start, *dx, *sizes, *keep, *mask_z, *mean;
+    double *start, *dx, *sizes, *mask_z, *mean;
+    double *keep; /* its sign decides on dx */
 };
 
 /* Where dx may take g's place. */
@@ -305,39 +317,58 @@ static bool in_place(const struct conv_case *c) {
            dd_shape_blocks(conv->in) == dd_shape_blocks(conv->out) && c->gradient.k1 != NULL;
 }
 
-/* The ReLU's output that decides on dx: x where the case has it as it is, as in a network. */
+/* The ReLU's output that decides on dx: x, where the case has one. */
 static void make_keep(struct conv_case *c, struct dd_conv_backward_data_args *args, struct data_expected *want) {
-    if (c->x != NULL && c->prologue.scale == NULL) {
+    want->keep = c->x != NULL ? c->x : dd_check_eighths(&c->check, c->in_count);
+    args->keep = c->x != NULL ? c->x_device : dd_check_tensor(&c->check, c->conv->in, want->keep);
+}
+
+/* What decides on dx behind batch norm and ReLU: x before its prologue, where the case has one. */
+static void make_mask(struct conv_case *c, struct dd_conv_backward_data_args *args, struct data_expected *want) {
+    const struct dd_shape in = c->conv->in;
+    double *scale, *shift;
+    if (c->x != NULL) {
+        want->mask_z = c->x_raw;
         want->keep = c->x;
-        args->keep = c->x_device;
-    } else {
-        want->keep = dd_check_eighths(&c->check, c->in_count);
-        args->keep = dd_check_tensor(&c->check, c->conv->in, want->keep);
+        args->mask_z = c->x_device;
+        args->mask = c->prologue;
+        return;
     }
+    want->mask_z = dd_check_eighths(&c->check, c->in_count);
+    want->keep = dd_check_zeros(&c->check, c->in_count);
+    args->mask_z = dd_check_tensor(&c->check, in, want->mask_z);
+    args->mask = make_affine(c, in, true, &scale, &shift);
+    for (size_t i = 0; c->check.status == DD_OK && i < c->in_count; i++)
+        want->keep[i] = scale[channel_of(in, i)] * want->mask_z[i] + shift[channel_of(in, i)];
+}
+
+static bool is_masked(enum store_kind store) {
+    return store == STORE_MASK || store == STORE_MASK_SUMS || store == STORE_ADD_MASK_SUMS;
+}
+
+static bool is_kept(enum store_kind store) {
+    return store == STORE_KEEP || store == STORE_ADD_KEEP;
 }
 
 /* dx, its mask and its sums in the arguments. */
 static void make_data_args(struct conv_case *c, enum store_kind store, int slices,
                            struct dd_conv_backward_data_args *args, struct data_expected *want) {
     const struct dd_shape in = c->conv->in;
-    double *scale = NULL, *shift = NULL;
     *want = (struct data_expected){.dx = dd_check_zeros(&c->check, c->in_count),
                                    .sizes = dd_check_zeros(&c->check, c->in_count)};
     *args = (struct dd_conv_backward_data_args){.dz = c->gradient,
                                                 .w = c->w_device,
                                                 .workspace = c->workspace,
-                                                .accumulate = store == STORE_ADD || store == STORE_ADD_KEEP};
+                                                .accumulate = store == STORE_ADD || store == STORE_ADD_KEEP ||
+                                                              store == STORE_ADD_MASK_SUMS};
     if (args->accumulate)
         want->start = dd_check_uniform(&c->check, c->in_count, -1, 1);
     args->dx = store == STORE_KEEP && in_place(c) ? c->gradient.g : dd_check_tensor(&c->check, in, want->start);
-    if (store == STORE_KEEP || store == STORE_ADD_KEEP)
+    if (is_kept(store))
         make_keep(c, args, want);
-    if (store == STORE_MASK || store == STORE_MASK_SUMS) {
-        want->mask_z = dd_check_eighths(&c->check, c->in_count);
-        args->mask_z = dd_check_tensor(&c->check, in, want->mask_z);
-        args->mask = make_affine(c, in, true, &scale, &shift);
-    }
-    if (store == STORE_MASK_SUMS) {
+    if (is_masked(store))
+        make_mask(c, args, want);
+    if (store == STORE_MASK_SUMS || store == STORE_ADD_MASK_SUMS) {
         want->mean = dd_check_uniform(&c->check, (size_t)in.c, -1, 1);
         args->mean = channel_vector(c, in, want->mean);
         args->sums =
@@ -348,13 +379,10 @@ static void make_data_args(struct conv_case *c, enum store_kind store, int slice
     dd_ref_conv_backward_data(&c->ref, c->dz, c->w, want->dx);
     dd_ref_conv_backward_data(&c->ref, c->dz_size, c->w_size, want->sizes);
     for (size_t i = 0; i < c->in_count; i++) {
-        const size_t ch = channel_of(in, i);
         if (want->start) {
             want->dx[i] += want->start[i];
             want->sizes[i] += fabs(want->start[i]);
         }
-        if (want->mask_z && !(scale[ch] * want->mask_z[i] + shift[ch] > 0))
-            want->dx[i] = 0;
         if (want->keep && !(want->keep[i] > 0))
             want->dx[i] = 0;
     }
@@ -487,7 +515,7 @@ dd_status dd_case_conv_both(dd_device *device, const struct dd_conv_algorithm *a
     struct conv_case c;
     begin(&c, device, algorithm, conv, "backward", seed);
     make_weights(&c);
-    make_input(&c, variant % 2 ? AFFINE_RELU : AFFINE_NONE);
+    make_input(&c, is_masked(form->store) || (!is_kept(form->store) && variant % 2) ? AFFINE_RELU : AFFINE_NONE);
     make_gradient(&c, form->gradient);
     make_data_args(&c, form->store, make_workspace(&c, DD_CONV_BACKWARD_DATA, true), &data, &want);
     data.workspace = c.workspace;

@@ -211,6 +211,8 @@ static dd_status list_backward(struct dd_trial_entry *entry) {
         entry->algorithm[0]->needs(info, conv, DD_CONV_BACKWARD_DATA, &needs);
     if (weight_needs.workspace > needs.workspace)
         needs.workspace = weight_needs.workspace;
+    if (at_once(entry))
+        needs.slices = needs.both_slices;
     DD_TRY(make_workspace(entry, needs, 2, dd_shape_padded_c(conv->in)));
     const struct dd_gradient dz = {.g = trial->g,
                                    .z = trial->z,
