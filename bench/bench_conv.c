@@ -2,6 +2,7 @@
  * `depthdrop bench conv`: every distinct convolution of a network by itself, fused as the network uses it. Algorithms
  * for the same convolution take turns, so that they meet the same machine.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,9 +12,12 @@
 #include "bench/conv_job.h"
 #include "bench/peak.h"
 #include "bench/workload.h"
+#include "rt/profile.h"
 #include "train/tuning.h"
 
-enum { DEFAULT_ITERATIONS = 20, MAX_CANDIDATES = 32 };
+/* A CPU driver's workers sleep between launches, and the system may wake two of them on one core: what is queued right
+ * behind each other, as in a step, shows the kernel's own time. */
+enum { DEFAULT_ITERATIONS = 20, MAX_CANDIDATES = 32, BURST = 5 };
 static const char *const form_names[] = {"stem", "first", "inner", "shortcut", "shortcut+relu"};
 
 /* A convolution that occurs count times in the net; index and name are those of the first one. */
@@ -30,6 +34,7 @@ struct row {
     int job, launches;
     bool chosen; /* by the plan */
     struct dd_figures figures;
+    double kernel_ms; /* of the list's long kernels, by events; NaN where a library call may be longer */
     struct dd_conv_verdict verdict;
 };
 
@@ -144,17 +149,37 @@ static dd_status prepare_candidates(struct bench *bench, const struct entry *ent
     return DD_OK;
 }
 
-/* Round after round, each candidate once. The first round lets drivers compile. */
+/* Round after round, a burst of each candidate. The first round lets drivers compile. */
 static dd_status time_candidates(struct bench *bench, struct candidate *candidates, int count) {
     const int warmup = bench->options->warmup > 0 ? bench->options->warmup : 1;
     for (int round = -warmup; round < bench->iterations; round++)
         for (int i = 0; i < count; i++) {
             const double start = dd_now();
-            DD_TRY(dd_launches_enqueue(bench->device, &candidates[i].list));
+            for (int k = 0; k < BURST; k++)
+                DD_TRY(dd_launches_enqueue(bench->device, &candidates[i].list));
             DD_TRY(dd_device_finish(bench->device));
             if (round >= 0)
-                dd_series_add(&candidates[i].series, 1e3 * (dd_now() - start));
+                dd_series_add(&candidates[i].series, 1e3 * (dd_now() - start) / BURST);
         }
+    return DD_OK;
+}
+
+/* The convolution's own kernels without the short ones (below a tenth of the longest) that prepare and finish it. */
+static dd_status time_kernel(dd_device *device, const struct dd_launches *list, double *ms) {
+    struct dd_profile_row *rows;
+    int count;
+    *ms = NAN;
+    for (int i = 0; i < list->count; i++)
+        if (list->at[i].kernel == NULL)
+            return DD_OK;
+    DD_TRY(dd_profile_start(device));
+    for (int k = 0; k < 2 * BURST; k++)
+        DD_TRY(dd_launches_enqueue(device, list));
+    DD_TRY(dd_profile_stop(device, &rows, &count));
+    *ms = 0;
+    for (int i = 0; i < count && rows[i].ms >= 0.1 * rows[0].ms; i++)
+        *ms += rows[i].ms / (2 * BURST);
+    free(rows);
     return DD_OK;
 }
 
@@ -169,6 +194,7 @@ static dd_status keep_rows(struct bench *bench, const struct entry *entry, struc
                             .launches = candidate->list.count,
                             .chosen = candidate->chosen,
                             .figures = dd_series_figures(&candidate->series)};
+        DD_TRY(time_kernel(bench->device, &candidate->list, &row->kernel_ms));
         DD_TRY(dd_conv_job_check(bench->device, row->algorithm, &entry->conv, entry->form, row->job,
                                  bench->options->seed, &row->verdict));
     }
@@ -218,6 +244,10 @@ static double row_gflops(const struct row *row) {
     return 1e-6 * dd_conv_job_flops(&row->entry->conv, row->job) / row->figures.median;
 }
 
+static double kernel_fraction(const struct bench *bench, const struct row *row) {
+    return 1e-6 * dd_conv_job_flops(&row->entry->conv, row->job) / row->kernel_ms / bench->peak.fma_gflops;
+}
+
 /* Milliseconds of all convolutions of the net by the chosen algorithms, forward or backward. */
 static double sum_ms(const struct bench *bench, bool forward) {
     double sum = 0;
@@ -232,12 +262,13 @@ static json_t *row_json(const struct bench *bench, const struct row *row) {
     const struct dd_conv_verdict *verdict = &row->verdict;
     const double gflops = row_gflops(row);
     return json_pack(
-        "{s:s, s:s, s:i, s:[iii], s:[iii], s:i, s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:b}",
+        "{s:s, s:s, s:i, s:[iii], s:[iii], s:i, s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:b}",
         "convolution", row->entry->name, "form", form_names[row->entry->form], "count", row->entry->count, "input",
         conv->in.c, conv->in.h, conv->in.w, "output", conv->out.c, conv->out.h, conv->out.w, "kernel", conv->kernel,
         "stride", conv->stride, "direction", dd_conv_job_names[row->job], "algorithm", row->algorithm->name, "chosen",
         row->chosen, "ms", dd_figures_json(&row->figures), "gflops", dd_number_json(gflops), "peak_fraction",
-        dd_number_json(gflops / bench->peak.fma_gflops), "launches", row->launches, "error",
+        dd_number_json(gflops / bench->peak.fma_gflops), "kernel_ms", dd_number_json(row->kernel_ms),
+        "kernel_peak_fraction", dd_number_json(kernel_fraction(bench, row)), "launches", row->launches, "error",
         dd_number_json(verdict->error), "bound", dd_number_json(verdict->bound), "worst_error",
         dd_number_json(verdict->worst), "passed", verdict->worst <= 1);
 }
@@ -266,10 +297,11 @@ static void print_row(const struct bench *bench, const struct row *row, FILE *ou
     char shape[48];
     snprintf(shape, sizeof shape, "%dx%dx%d>%d %dx%d/%d", conv->in.c, conv->in.h, conv->in.w, conv->out.c, conv->kernel,
              conv->kernel, conv->stride);
-    fprintf(out, "%-23s %-13s %5d  %-16s %c%-9s %9.3f %8.1f %6.2f %8d  %8.1e %8.1e%s\n", shape,
+    fprintf(out, "%-23s %-13s %5d  %-16s %c%-9s %9.3f %8.1f %6.2f %6.2f %8d  %8.1e %8.1e%s\n", shape,
             form_names[row->entry->form], row->entry->count, dd_conv_job_names[row->job], row->chosen ? '*' : ' ',
-            row->algorithm->name, row->figures.median, gflops, gflops / bench->peak.fma_gflops, row->launches,
-            row->verdict.error, row->verdict.bound, row->verdict.worst <= 1 ? "" : "  WRONG");
+            row->algorithm->name, row->figures.median, gflops, gflops / bench->peak.fma_gflops,
+            kernel_fraction(bench, row), row->launches, row->verdict.error, row->verdict.bound,
+            row->verdict.worst <= 1 ? "" : "  WRONG");
 }
 
 static void print_table(const struct bench *bench, FILE *out) {
@@ -277,11 +309,12 @@ static void print_table(const struct bench *bench, FILE *out) {
     fprintf(out, "%s, %s shortcuts, batch %d, V = %d, %d rounds on %s\n", options->net, bench->shortcut, options->batch,
             bench->choice.vector, bench->iterations, bench->device->info.name);
     fprintf(out, "FMA peak %.1f GFLOP/s, memory %.1f GB/s\n\n", bench->peak.fma_gflops, bench->peak.bandwidth_gbs);
-    fprintf(out, "%-23s %-13s %5s  %-16s %-10s %9s %8s %6s %8s  %8s %8s\n", "convolution", "form", "count", "direction",
-            " algorithm", "ms", "GFLOP/s", "peak", "launches", "error", "bound");
+    fprintf(out, "%-23s %-13s %5s  %-16s %-10s %9s %8s %6s %6s %8s  %8s %8s\n", "convolution", "form", "count",
+            "direction", " algorithm", "ms", "GFLOP/s", "peak", "kernel", "launches", "error", "bound");
     for (int i = 0; i < bench->row_count; i++)
         print_row(bench, &bench->rows[i], out);
     fprintf(out, "\nms: median; GFLOP/s: by the count of direct convolution; peak: as a fraction of the FMA peak;\n"
+                 "kernel: the same by events, without kernels below a tenth of the longest;\n"
                  "error: largest, relative to the sum of the products' magnitudes, and what is allowed; *: chosen\n");
     fprintf(out, "all convolutions of the net: forward %.1f ms, backward %.1f ms\n", sum_ms(bench, true),
             sum_ms(bench, false));
