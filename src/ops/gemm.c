@@ -299,8 +299,11 @@ dd_status dd_gemm_add(dd_device *device, const struct dd_gemm *gemm, const char 
         product_destroy(product);
         return status;
     }
-    return dd_launches_add_call(
-        list, &(struct dd_call){.label = label, .run = product_run, .destroy = product_destroy, .context = product});
+    return dd_launches_add_call(list, &(struct dd_call){.label = label,
+                                                        .run = product_run,
+                                                        .destroy = product_destroy,
+                                                        .context = product,
+                                                        .uses = {gemm->a, gemm->b, gemm->c}});
 }
 
 void dd_gemm_release_caches(void) {

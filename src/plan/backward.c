@@ -150,8 +150,8 @@ static dd_status add_join(struct dd_plan *plan, const struct unit_backward *b, i
 
 /** The first primary convolution comes last, behind the shortcut: it adds to and masks what the shortcut wrote, which
  * may lie in g's place. */
-static dd_status build_unit(struct dd_plan *plan, int u, bool gate, enum dd_unit_read source,
-                            struct dd_launches *list, int *gate_launch) {
+static dd_status build_unit(struct dd_plan *plan, int u, bool gate, enum dd_unit_read source, struct dd_launches *list,
+                            int *gate_launch) {
     const struct dd_layout *layout = &plan->layout;
     const int go = u + 1 < plan->net->unit_count ? layout->units[u + 1].gradient : layout->last_gradient;
     const struct unit_backward b = {.u = u,

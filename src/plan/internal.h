@@ -89,6 +89,7 @@ enum dd_unit_read { DD_READ_OUTPUT, DD_READ_RAW, DD_UNIT_READS };
 /* Launches of one unit by its own gate (0 off, 1 on) and where its input comes from. */
 struct dd_unit_lists {
     struct dd_launches at[2][DD_UNIT_READS];
+    cl_mem input[2]; /* what at[..][DD_READ_OUTPUT] reads as the unit's input: see dd_plan.inputs */
     int gate_launch; /* in at[1][DD_READ_OUTPUT]: the finish of the primary path's last BN, where the masked
                         reference sets its gate */
 };
@@ -137,6 +138,13 @@ struct dd_plan {
     struct dd_launches backward_head; /* last layer's and pooling's backward */
     struct dd_unit_lists *backward_units;
     struct dd_launches backward_stem, update;
+    /*
+     * A unit with an identity shortcut and its gate off does nothing: it hands its input on, and what comes after it
+     * reads that. inputs [units + 1]: the stored tensor that each unit, and the head, reads in the step being queued.
+     */
+    bool hands_on; /* else such a unit copies its input: a reader passes it to a library, which holds on to it */
+    cl_mem *inputs;
+    cl_mem head_input[2]; /* what the head's forward and backward lists read */
     struct dd_source sources[DD_SOURCES];
     struct dd_slot slots[DD_RUN_AHEAD];
     int slot_first, slot_used;
@@ -154,6 +162,9 @@ void dd_unit_lists_clear(struct dd_unit_lists *lists);
 /* backward.c */
 dd_status dd_backward_build(struct dd_plan *plan);
 void dd_backward_free(struct dd_plan *plan);
+
+/** step.c: decides hands_on, drops the copies that are not needed then, and prepares sources (freed with the plan). */
+dd_status dd_sources_prepare(struct dd_plan *plan);
 
 /* Pieces shared by forward.c and backward.c. */
 
@@ -195,6 +206,11 @@ static inline struct dd_conv_source dd_unit_source(const struct dd_plan *plan, i
         return (struct dd_conv_source){.x = dd_unit_input(plan, u), .bn = -1};
     const int bn = plan->net->units[u - 1].shortcut.bn;
     return (struct dd_conv_source){.x = dd_raw(plan, bn), .prologue = dd_bn_affine(plan, bn, true), .bn = bn};
+}
+
+/** Whether unit u, with its gate off, hands its input on. */
+static inline bool dd_unit_hands_on(const struct dd_plan *plan, int u) {
+    return plan->hands_on && plan->net->units[u].shortcut_op == DD_SHORTCUT_OP_NONE;
 }
 
 #endif

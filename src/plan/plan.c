@@ -135,6 +135,7 @@ static dd_status build_launches(struct dd_plan *plan) {
         return DD_OK;
     DD_TRY(dd_forward_build(plan, options->batch, DD_PASS_TRAIN, &plan->train));
     DD_TRY(dd_backward_build(plan));
+    DD_TRY(dd_sources_prepare(plan));
     if (options->recalibrate > 0)
         DD_TRY(dd_forward_build(plan, options->batch, DD_PASS_RECALIBRATE, &plan->recalibrate));
     return DD_OK;
@@ -214,6 +215,7 @@ void dd_plan_destroy(dd_plan **handle) {
     for (int i = 0; plan->tensors != NULL && i < plan->layout.tensor_count; i++)
         dd_buffer_release(plan->device, &plan->tensors[i]);
     free(plan->tensors);
+    free(plan->inputs);
     for (int i = 0; i < DD_MAX_ARENAS; i++)
         dd_buffer_release(plan->device, &plan->arenas[i]);
     cl_mem *buffers[] = {&plan->workspace,   &plan->partials, &plan->side_partials, &plan->samples,

@@ -52,6 +52,54 @@ dd_status dd_plan_enqueue_input(dd_plan *plan, const unsigned char *gates, const
 
 /* ---- a step ---- */
 
+/** Whether every list that reads a unit's input can be made to read another tensor. */
+static bool all_rebindable(const struct dd_plan *plan) {
+    const int units = plan->net->unit_count;
+    for (int u = 0; u < units; u++)
+        for (int gate = 0; gate < 2; gate++)
+            if (!dd_launches_rebindable(&plan->train.units[u].at[gate][DD_READ_OUTPUT], dd_unit_input(plan, u)) ||
+                !dd_launches_rebindable(&plan->backward_units[u].at[gate][DD_READ_OUTPUT], dd_unit_input(plan, u)))
+                return false;
+    return dd_launches_rebindable(&plan->train.head, dd_unit_input(plan, units)) &&
+           dd_launches_rebindable(&plan->backward_head, dd_unit_input(plan, units));
+}
+
+dd_status dd_sources_prepare(struct dd_plan *plan) {
+    const int units = plan->net->unit_count;
+    plan->inputs = dd_calloc((size_t)units + 1, sizeof *plan->inputs);
+    if (plan->inputs == NULL)
+        return dd_fail_memory("a plan", (size_t)units * sizeof *plan->inputs);
+    plan->hands_on = all_rebindable(plan);
+    plan->head_input[0] = plan->head_input[1] = dd_unit_input(plan, units);
+    for (int u = 0; u < units; u++) {
+        for (int gate = 0; gate < 2; gate++)
+            plan->train.units[u].input[gate] = plan->backward_units[u].input[gate] = dd_unit_input(plan, u);
+        if (dd_unit_hands_on(plan, u))
+            dd_launches_clear(&plan->train.units[u].at[0][DD_READ_OUTPUT]); /* the copy */
+    }
+    return DD_OK;
+}
+
+/** plan->inputs for the gates. */
+static void find_sources(struct dd_plan *plan, const unsigned char *gates) {
+    cl_mem source = dd_unit_input(plan, 0);
+    for (int u = 0; u < plan->net->unit_count; u++) {
+        plan->inputs[u] = source;
+        if (gates[u] || plan->layout.options.masked || !dd_unit_hands_on(plan, u))
+            source = dd_unit_input(plan, u + 1);
+    }
+    plan->inputs[plan->net->unit_count] = source;
+}
+
+/** Enqueues a list that reads *input now, with source in its place. */
+static dd_status enqueue_reading(struct dd_plan *plan, struct dd_launches *list, cl_mem *input, cl_mem source) {
+    if (*input != source) {
+        DD_TRY(dd_launches_rebind(plan->device, list, *input, source));
+        *input = source;
+    }
+    return dd_launches_enqueue(plan->device, list);
+}
+
 /** The list of unit u for the gates; in the masked reference all run, and the gate goes into the last BN's finish. */
 static dd_status enqueue_unit(struct dd_plan *plan, struct dd_unit_lists *lists, int u, const unsigned char *gates) {
     if (plan->layout.options.masked) {
@@ -59,20 +107,26 @@ static dd_status enqueue_unit(struct dd_plan *plan, struct dd_unit_lists *lists,
         DD_TRY(dd_launch_set(plan->device, &list->at[lists->gate_launch], DD_BN_GATE_ARG, DD_FLOAT(gates[u] ? 1 : 0)));
         return dd_launches_enqueue(plan->device, list);
     }
-    const bool raw = dd_unit_leaves_raw(plan->net, u - 1) && !gates[u - 1];
-    return dd_launches_enqueue(plan->device, &lists->at[gates[u] != 0][raw ? DD_READ_RAW : DD_READ_OUTPUT]);
+    const bool on = gates[u] != 0;
+    if (dd_unit_leaves_raw(plan->net, u - 1) && !gates[u - 1])
+        return dd_launches_enqueue(plan->device, &lists->at[on][DD_READ_RAW]);
+    return enqueue_reading(plan, &lists->at[on][DD_READ_OUTPUT], &lists->input[on], plan->inputs[u]);
 }
 
 dd_status dd_plan_enqueue_forward(dd_plan *plan, const unsigned char *gates) {
+    const int units = plan->net->unit_count;
+    find_sources(plan, gates);
     DD_TRY(dd_launches_enqueue(plan->device, &plan->train.stem));
-    for (int u = 0; u < plan->net->unit_count; u++)
+    for (int u = 0; u < units; u++)
         DD_TRY(enqueue_unit(plan, &plan->train.units[u], u, gates));
-    return dd_launches_enqueue(plan->device, &plan->train.head);
+    return enqueue_reading(plan, &plan->train.head, &plan->head_input[0], plan->inputs[units]);
 }
 
 dd_status dd_plan_enqueue_backward(dd_plan *plan, const unsigned char *gates) {
-    DD_TRY(dd_launches_enqueue(plan->device, &plan->backward_head));
-    for (int u = plan->net->unit_count - 1; u >= 0; u--)
+    const int units = plan->net->unit_count;
+    find_sources(plan, gates);
+    DD_TRY(enqueue_reading(plan, &plan->backward_head, &plan->head_input[1], plan->inputs[units]));
+    for (int u = units - 1; u >= 0; u--)
         DD_TRY(enqueue_unit(plan, &plan->backward_units[u], u, gates));
     return dd_launches_enqueue(plan->device, &plan->backward_stem);
 }

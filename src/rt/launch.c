@@ -38,23 +38,29 @@ static dd_status set_arg(dd_device *device, const struct dd_launch *launch, int 
     return dd_cl_check(code, "setting argument %d of %s", index, launch->label);
 }
 
-static dd_status set_args(dd_device *device, const struct dd_launch *launch, const struct dd_arg *args, int count) {
+static dd_status set_args(dd_device *device, struct dd_launch *launch, const struct dd_arg *args, int count) {
     cl_uint wanted = 0;
     DD_TRY(dd_cl_check(clGetKernelInfo(launch->kernel, CL_KERNEL_NUM_ARGS, sizeof wanted, &wanted, NULL),
                        "asking for the arguments of %s", launch->label));
     if (wanted != (cl_uint)count)
         return dd_fail(DD_ERROR_INTERNAL, "%s takes %u arguments, %d are given", launch->label, (unsigned)wanted,
                        count);
-    for (int i = 0; i < count; i++)
+    launch->buffers = dd_calloc((size_t)count, sizeof *launch->buffers);
+    if (launch->buffers == NULL)
+        return dd_fail_memory("a kernel's arguments", (size_t)count * sizeof *launch->buffers);
+    launch->arguments = count;
+    for (int i = 0; i < count; i++) {
         DD_TRY(set_arg(device, launch, i, args[i]));
+        launch->buffers[i] = args[i].kind == DD_ARG_MEM ? args[i].as.mem : NULL;
+    }
     return DD_OK;
 }
 
 /** Work-items that one group of the kernel may have. */
 static dd_status group_limit(const dd_device *device, const struct dd_launch *launch, size_t *limit) {
     *limit = 0;
-    cl_int code = clGetKernelWorkGroupInfo(launch->kernel, device->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof *limit, limit,
-                                           NULL);
+    cl_int code =
+        clGetKernelWorkGroupInfo(launch->kernel, device->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof *limit, limit, NULL);
     DD_TRY(dd_cl_check(code, "asking for the work-group limit of %s", launch->label));
     /* rusticl of Mesa 22.3 answers with its SIMD width, but runs groups up to the device's limit */
     if (!strcmp(device->info.platform_name, "rusticl") && *limit < device->info.max_work_group)
@@ -67,8 +73,8 @@ static dd_status check_group(const dd_device *device, const struct dd_launch *la
     size_t limit = 0, items = 1;
     cl_ulong local = 0;
     DD_TRY(group_limit(device, launch, &limit));
-    cl_int code = clGetKernelWorkGroupInfo(launch->kernel, device->id, CL_KERNEL_LOCAL_MEM_SIZE, sizeof local, &local,
-                                           NULL);
+    cl_int code =
+        clGetKernelWorkGroupInfo(launch->kernel, device->id, CL_KERNEL_LOCAL_MEM_SIZE, sizeof local, &local, NULL);
     DD_TRY(dd_cl_check(code, "asking for the local memory of %s", launch->label));
     for (cl_uint i = 0; launch->has_local && i < launch->dims; i++)
         items *= launch->local[i];
@@ -105,6 +111,7 @@ static void clear_launch(struct dd_launch *launch) {
         if (code != CL_SUCCESS)
             dd_warning("releasing the kernel of %s: %s (%d)", launch->label, dd_cl_error_name(code), (int)code);
         dd_rt_count(-1);
+        free(launch->buffers);
     } else if (launch->call.destroy) {
         launch->call.destroy(launch->call.context);
     }
@@ -152,6 +159,27 @@ dd_status dd_launch_set(dd_device *device, struct dd_launch *launch, int index, 
     if (!launch->kernel)
         return dd_fail(DD_ERROR_INTERNAL, "%s is a library call and has no kernel arguments", launch->label);
     return set_arg(device, launch, index, arg);
+}
+
+bool dd_launches_rebindable(const struct dd_launches *list, cl_mem buffer) {
+    for (int i = 0; i < list->count; i++)
+        for (int k = 0; list->at[i].kernel == NULL && list->at[i].call.uses[k] != NULL; k++)
+            if (list->at[i].call.uses[k] == buffer)
+                return false;
+    return true;
+}
+
+dd_status dd_launches_rebind(dd_device *device, struct dd_launches *list, cl_mem from, cl_mem to) {
+    for (int i = 0; i < list->count; i++) {
+        struct dd_launch *launch = &list->at[i];
+        for (int k = 0; launch->kernel != NULL && k < launch->arguments; k++) {
+            if (launch->buffers[k] != from)
+                continue;
+            DD_TRY(set_arg(device, launch, k, DD_MEM(to)));
+            launch->buffers[k] = to;
+        }
+    }
+    return DD_OK;
 }
 
 static dd_status enqueue_kernel(dd_device *device, const struct dd_launch *launch) {

@@ -5,6 +5,7 @@
 #ifndef DD_RT_LAUNCH_H
 #define DD_RT_LAUNCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,17 +32,20 @@ struct dd_arg {
 #define DD_FLOAT(v) ((struct dd_arg){.kind = DD_ARG_FLOAT, .as.f = (cl_float)(v)})
 #define DD_LOCAL(bytes) ((struct dd_arg){.kind = DD_ARG_LOCAL, .as.local_bytes = (bytes)})
 
-/** A library call: run enqueues on device->queue; destroy (may be NULL) frees context. */
+/** A library call: run enqueues on device->queue; destroy (may be NULL) frees context; uses: its buffers, then NULL. */
 struct dd_call {
     const char *label;
     dd_status (*run)(dd_device *device, void *context);
     void (*destroy)(void *context);
     void *context;
+    cl_mem uses[4];
 };
 
 struct dd_launch {
     char label[64];
     cl_kernel kernel;     /* owned; NULL: a call */
+    cl_mem *buffers;      /* owned; [argument count] the buffers bound, NULL for other arguments */
+    int arguments;
     cl_uint dims;
     size_t global[3], local[3];
     int has_local;
@@ -66,6 +70,12 @@ dd_status dd_launches_add_call(struct dd_launches *list, const struct dd_call *c
 
 /** Sets one argument anew (a learning rate, say); takes effect for enqueues after it. */
 dd_status dd_launch_set(dd_device *device, struct dd_launch *launch, int index, struct dd_arg arg);
+
+/** Whether dd_launches_rebind can replace buffer wherever the list uses it: it cannot in library calls. */
+bool dd_launches_rebindable(const struct dd_launches *list, cl_mem buffer);
+
+/** Binds buffer `to` wherever `from` is bound; takes effect for enqueues after it. */
+dd_status dd_launches_rebind(dd_device *device, struct dd_launches *list, cl_mem from, cl_mem to);
 
 /** Enqueues all, in order. A failure names the launch. */
 dd_status dd_launches_enqueue(dd_device *device, const struct dd_launches *list);

@@ -396,6 +396,25 @@ static uint64_t launches_of_lists(const struct fixture *f, const unsigned char *
     return sum;
 }
 
+/** Where a library holds a unit's input, units that are off copy it instead. */
+static void test_copies_for_libraries(void **state) {
+    (void)state;
+    struct dd_plan_options options = default_options;
+    options.vector = 1;
+    options.algorithm = "gemm";
+    struct fixture *f = make("resnet14", "identity", &options);
+    assert_true(f->plan->hands_on); /* 3x3: the input goes through im2col */
+    destroy(f);
+    f = make("resnet50", "identity", &options);
+    assert_false(f->plan->hands_on); /* 1x1: it is the matrix itself */
+    unsigned char gates[16];
+    memset(gates, 1, sizeof gates);
+    gates[1] = gates[2] = 0;
+    assert_int_equal(f->plan->train.units[1].at[0][DD_READ_OUTPUT].count, 1);
+    assert_true(isfinite(step(f, 1, gates, 0.001)));
+    destroy(f);
+}
+
 /** A gate that is off saves all launches of the primary path, whatever the others do. */
 static void test_launch_count(void **state) {
     (void)state;
@@ -421,7 +440,7 @@ static void test_off_lists_are_small(void **state) {
     (void)state;
     struct fixture *f = make("resnet14", "identity", &default_options);
     for (int u = 1; u < f->net->unit_count; u += 2) {
-        assert_int_equal(f->plan->train.units[u].at[0][DD_READ_OUTPUT].count, 1);    /* the join alone */
+        assert_int_equal(f->plan->train.units[u].at[0][DD_READ_OUTPUT].count, 0);    /* its reader reads its input */
         assert_int_equal(f->plan->backward_units[u].at[0][DD_READ_OUTPUT].count, 0); /* the gradient passes in place */
     }
     destroy(f);
@@ -570,6 +589,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_skip_equals_mask),
         cmocka_unit_test(test_skip_near_mask),
         cmocka_unit_test(test_running_statistics),
+        cmocka_unit_test(test_copies_for_libraries),
         cmocka_unit_test(test_launch_count),
         cmocka_unit_test(test_off_lists_are_small),
         cmocka_unit_test(test_step_creates_nothing),

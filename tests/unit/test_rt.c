@@ -61,8 +61,12 @@ static cl_mem new_buffer(size_t bytes) {
 
 /** A launch of `add` over n items. */
 static struct dd_kernel_spec add_spec(int n, const char *options) {
-    return (struct dd_kernel_spec){.source = "test/add.cl", .kernel = "add", .options = options, .label = "add_i32",
-                                   .dims = 1, .global = {(size_t)n}};
+    return (struct dd_kernel_spec){.source = "test/add.cl",
+                                   .kernel = "add",
+                                   .options = options,
+                                   .label = "add_i32",
+                                   .dims = 1,
+                                   .global = {(size_t)n}};
 }
 
 static void assert_ints(cl_mem buffer, int count, int first, int step) {
@@ -267,8 +271,8 @@ static void test_argument_kinds(void **state) {
     cl_mem x = new_buffer(sizeof host), f = new_buffer(sizeof factor);
     ok(dd_buffer_write(device, x, 0, sizeof host, host));
     ok(dd_buffer_write(device, f, 0, sizeof factor, factor));
-    struct dd_kernel_spec swap = {.source = "test/add.cl", .kernel = "swap", .dims = 1, .global = {8},
-                                  .local = {(size_t)group}};
+    struct dd_kernel_spec swap = {
+        .source = "test/add.cl", .kernel = "swap", .dims = 1, .global = {8}, .local = {(size_t)group}};
     struct dd_kernel_spec scale = {.source = "test/add.cl", .kernel = "scale", .dims = 1, .global = {2}};
     ok(DD_ADD(&list, device, &swap, DD_MEM(x), DD_LOCAL((size_t)group * sizeof(int))));
     ok(DD_ADD(&list, device, &scale, DD_MEM(f), DD_FLOAT(0.5f), DD_MEM(NULL)));
@@ -349,6 +353,32 @@ static void test_calls(void **state) {
     assert_int_equal(destroyed, 2);
 }
 
+/** Rebinding replaces a buffer in kernels wherever it is bound, and nothing else; a call that uses it says no. */
+static void test_rebind(void **state) {
+    (void)state;
+    struct dd_launches list = {0};
+    struct dd_kernel_spec spec = add_spec(4, NULL);
+    int calls = -100;
+    cl_mem x = new_buffer(4 * sizeof(int)), y = new_buffer(4 * sizeof(int));
+    ok(dd_buffer_zero(device, x, 0, 4 * sizeof(int)));
+    ok(dd_buffer_zero(device, y, 0, 4 * sizeof(int)));
+    ok(DD_ADD(&list, device, &spec, DD_MEM(x), DD_INT(4), DD_INT(5)));
+    struct dd_call call = {.label = "a call", .run = run_call, .context = &calls, .uses = {y}};
+    ok(dd_launches_add_call(&list, &call));
+    assert_true(dd_launches_rebindable(&list, x));
+    assert_false(dd_launches_rebindable(&list, y));
+    ok(dd_launches_enqueue(device, &list));
+    ok(dd_launches_rebind(device, &list, y, x)); /* bound in no kernel */
+    ok(dd_launches_rebind(device, &list, x, y));
+    ok(dd_launches_enqueue(device, &list));
+    ok(dd_launches_enqueue(device, &list));
+    assert_ints(x, 4, 5, 0);
+    assert_ints(y, 4, 10, 0);
+    dd_launches_clear(&list);
+    dd_buffer_release(device, &x);
+    dd_buffer_release(device, &y);
+}
+
 static void test_error_names(void **state) {
     (void)state;
     ok(dd_cl_check(CL_SUCCESS, "nothing"));
@@ -371,16 +401,16 @@ static dd_status one_of_everything(void) {
     cl_mem buffer = NULL, view = NULL;
     cl_event event = NULL;
     dd_status status;
-    DD_GOTO(status, error, dd_buffer_create(device, 4096, "a buffer", &buffer)); /* 1, and its fill 2 */
-    DD_GOTO(status, error, dd_buffer_view(device, buffer, 0, 64, &view));        /* 3 */
-    DD_GOTO(status, error, dd_buffer_write(device, view, 0, sizeof host, host)); /* 4 */
+    DD_GOTO(status, error, dd_buffer_create(device, 4096, "a buffer", &buffer));       /* 1, and its fill 2 */
+    DD_GOTO(status, error, dd_buffer_view(device, buffer, 0, 64, &view));              /* 3 */
+    DD_GOTO(status, error, dd_buffer_write(device, view, 0, sizeof host, host));       /* 4 */
     DD_GOTO(status, error, dd_buffer_write_async(device, view, 0, sizeof host, host)); /* 5 */
     DD_GOTO(status, error, dd_buffer_copy(device, buffer, 0, buffer, 1024, 64));       /* 6 */
     DD_GOTO(status, error, dd_buffer_zero(device, buffer, 1024, 64));                  /* 7 */
     DD_GOTO(status, error, DD_ADD(&list, device, &spec, DD_MEM(buffer), DD_INT(4), DD_INT(1)));
     DD_GOTO(status, error, dd_launches_add_call(&list, &call));
-    DD_GOTO(status, error, dd_launches_enqueue(device, &list));                        /* 8 and 9 */
-    DD_GOTO(status, error, dd_buffer_read(device, view, 0, sizeof host, host));        /* 10 */
+    DD_GOTO(status, error, dd_launches_enqueue(device, &list));                               /* 8 and 9 */
+    DD_GOTO(status, error, dd_buffer_read(device, view, 0, sizeof host, host));               /* 10 */
     DD_GOTO(status, error, dd_buffer_read_async(device, view, 0, sizeof host, host, &event)); /* 11 */
     DD_GOTO(status, error, dd_event_wait(&event, "reading"));
 error:
@@ -394,7 +424,7 @@ error:
 
 static void test_injected_failures(void **state) {
     (void)state;
-    static const char *const said[] = {"allocating", "filling",  "viewing", "writing", "writing", "copying",
+    static const char *const said[] = {"allocating", "filling", "viewing", "writing", "writing", "copying",
                                        "clearing",   "add_i32", "a call",  "reading", "reading"};
     ok(one_of_everything());
     long live = dd_rt_live_objects();
@@ -449,6 +479,7 @@ int main(void) {
         cmocka_unit_test(test_argument_kinds),
         cmocka_unit_test(test_refused_launches),
         cmocka_unit_test(test_calls),
+        cmocka_unit_test(test_rebind),
         cmocka_unit_test(test_error_names),
 #ifdef DD_TEST_HOOKS
         cmocka_unit_test(test_injected_failures),
