@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The help texts, the man page and the bash completion name the same options; the README the same commands."""
+import json
 import os
 import re
 import subprocess
@@ -53,6 +54,31 @@ class Docs(CliTest):
                      'COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _depthdrop; printf "%s\\n" "${COMPREPLY[@]}"')
             done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True)
             self.assertIn(expected, done.stdout.split(), words + done.stderr)
+
+    def test_method(self):
+        """The costs of ResNet-56 that docs/method.md states are those of `info`."""
+        method = read("docs/method.md")
+
+        def info(*arguments):
+            return json.loads(self.run_program("info", "--net", "resnet56", "--json", *arguments)[0])
+
+        def weights(unit):
+            i, o = unit["in_channels"], unit["out_channels"]
+            return 9 * i * o + 2 * o + 9 * o * o + 2 * o
+
+        plain, conv = info(), info("--shortcut", "conv", "--gate", "uniform:0.5")
+        gated = sum(weights(unit) for unit in conv["unit_table"] if not unit["first"])
+        ungated = sum(weights(unit) for unit in conv["unit_table"] if unit["first"])
+        self.assertEqual(gated + ungated, conv["primary_parameters"])
+        figures = [gated, ungated, plain["parameters"], conv["parameters"], conv["primary_parameters"],
+                   conv["shortcut_parameters"], plain["forward_flops"], conv["forward_flops"],
+                   conv["parameters"] - conv["primary_parameters"] - conv["shortcut_parameters"]]
+        for figure in figures + [round(conv["parameters"] - p * gated) for p in (0.25, 0.5, 0.75)]:
+            self.assertIn(f"{figure:,}", method)
+        saved = sum(unit["primary_flops"] for unit in conv["unit_table"] if not unit["first"])
+        for p in (0.25, 0.5, 0.75):
+            saving = 1 - (conv["forward_flops"] - p * saved) / plain["forward_flops"]
+            self.assertIn(f"| {100 * saving:.1f} % |", method)
 
     def test_readme(self):
         readme = read("README.md")
