@@ -18,9 +18,13 @@ struct dd_gate_options {
     const char *policy; /**< "none", "uniform:P", "uniform:P1,P2,...", "linear:P", "exact:K"; NULL: "none" */
     const char *first;  /**< gate the first units of stages too: "none", "stage1", "all"; NULL: "none" */
     uint64_t seed;
+    uint64_t warmup; /**< iteration i sees i / warmup of the policy's ratio (of K, rounded), from warmup on all of it */
 };
 
-/** Errors: DD_ERROR_USAGE (unknown policy, ratio outside [0, 1], K above the number of gated units, ...). */
+/**
+ * Errors: DD_ERROR_USAGE (unknown policy, ratio outside [0, 1], K above the number of gated units, a warm-up of policy
+ * "none", ...).
+ */
 dd_status dd_gate_create(const struct dd_gate_options *options, const dd_net *net, dd_gate **gate);
 void dd_gate_destroy(dd_gate **gate);
 
@@ -28,10 +32,13 @@ void dd_gate_destroy(dd_gate **gate);
 void dd_gate_draw(const dd_gate *gate, uint64_t iteration, unsigned char *mask);
 
 int dd_gate_gated_units(const dd_gate *gate);   /**< units that the policy may switch off */
-double dd_gate_expected_run(const dd_gate *gate); /**< expected number of units run in an iteration */
+double dd_gate_expected_run(const dd_gate *gate); /**< expected number of units run in an iteration behind the warm-up */
 
-/** The table of policies, for help texts: name, argument form, one line of description. NULL past the end. */
-struct dd_gate_policy_help { const char *name, *form, *description; };
+/** The table of policies, for help texts: name, argument form, a line of description, where it is from. NULL past the
+ * end. */
+struct dd_gate_policy_help {
+    const char *name, *form, *description, *source;
+};
 const struct dd_gate_policy_help *dd_gate_policy_help(int index);
 
 #ifdef __cplusplus

@@ -24,6 +24,7 @@ struct dd_train_options {
     const char *shortcut;   /**< --shortcut KIND, "identity" */
     const char *gate;       /**< --gate POLICY, "none" */
     const char *gate_first; /**< --gate-first, "none" */
+    int64_t gate_warmup;    /**< --gate-warmup ITER, 0: the ratio grows over the first ITER iterations */
     int batch;              /**< --batch, 128 */
     int64_t iterations;     /**< (R) --iterations, -1: the recipe's 64,000 (or epochs) */
     int64_t epochs;         /**< (R) --epochs, -1: unset */

@@ -39,6 +39,9 @@ static const struct args_option options_table[] = {
      RUN(shortcut), 0, 0},
     {ARGS_TEXT, "gate", "POLICY", "which units to skip in an iteration, see Gate policies", "none", RUN(gate), 0, 0},
     {ARGS_CHOICE, "gate-first", "none|stage1|all", "gate the first units of stages too", "none", RUN(gate_first), 0, 0},
+    {ARGS_INT64, "gate-warmup", "ITER",
+     "raise the ratio of the gate policy linearly over the first ITER iterations: iteration 1 sees 1/ITER of it", "0",
+     RUN(gate_warmup), 0, 4294967295.0},
     {ARGS_INT, "bn-recalibrate", "N",
      "before each evaluation, estimate the BN statistics anew from N training batches with all gates on", "0",
      RUN(bn_recalibrate), 0, 1e6},
@@ -91,7 +94,9 @@ static void print_tables(FILE *out) {
     fputs("\nGate policies (POLICY):\n", out);
     for (int i = 0; dd_gate_policy_help(i); i++) {
         const struct dd_gate_policy_help *policy = dd_gate_policy_help(i);
-        args_print_term(out, policy->form, 24, policy->description);
+        char text[256];
+        snprintf(text, sizeof text, "%s (%s)", policy->description, policy->source);
+        args_print_term(out, policy->form, 24, text);
     }
 }
 

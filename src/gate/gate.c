@@ -1,6 +1,6 @@
 /*
- * The table of gate policies and the choice of gated units. The draws themselves, whose counters of random numbers are
- * published in docs/gates-test-vectors.md and must never change, are in bernoulli.c and fixed.c.
+ * The table of gate policies and the choice of gated units. Each policy has its file; their draws, whose counters of
+ * random numbers are published in docs/gates-test-vectors.md, must never change.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -9,22 +9,24 @@
 #include "base/mem.h"
 #include "gate/policy.h"
 
-static const struct dd_gate_policy policies[] = {
-    {{"none", "none", "every unit runs in every iteration"},
-     dd_gate_none_parse, dd_gate_none_draw, dd_gate_fixed_expected_off},
-    {{"uniform", "uniform:P or uniform:P1,P2,...", "each gated unit is off with probability P (P1 in stage 1, ...)"},
-     dd_gate_uniform_parse, dd_gate_bernoulli_draw, dd_gate_bernoulli_expected_off},
-    {{"linear", "linear:P", "unit l of L is off with probability P*l/L (stochastic depth)"},
-     dd_gate_linear_parse, dd_gate_bernoulli_draw, dd_gate_bernoulli_expected_off},
-    {{"exact", "exact:K", "exactly K gated units are off, drawn anew in each iteration"},
-     dd_gate_exact_parse, dd_gate_exact_draw, dd_gate_fixed_expected_off},
+extern const struct dd_gate_policy dd_gate_policy_none;    /* none.c */
+extern const struct dd_gate_policy dd_gate_policy_uniform; /* uniform.c */
+extern const struct dd_gate_policy dd_gate_policy_linear;  /* linear.c */
+extern const struct dd_gate_policy dd_gate_policy_exact;   /* exact.c */
+
+/* In the order in which help texts list them. */
+static const struct dd_gate_policy *const policies[] = {
+    &dd_gate_policy_none,
+    &dd_gate_policy_uniform,
+    &dd_gate_policy_linear,
+    &dd_gate_policy_exact,
 };
 enum { POLICY_COUNT = sizeof policies / sizeof policies[0] };
 
 enum first_units { FIRST_NONE, FIRST_STAGE1, FIRST_ALL };
 
 const struct dd_gate_policy_help *dd_gate_policy_help(int index) {
-    return index >= 0 && index < POLICY_COUNT ? &policies[index].help : NULL;
+    return index >= 0 && index < POLICY_COUNT ? &policies[index]->help : NULL;
 }
 
 dd_status dd_gate_fail_form(const dd_gate *gate, const char *policy) {
@@ -49,8 +51,8 @@ dd_status dd_gate_parse_ratio(const char *policy, const char *text, size_t lengt
 static const struct dd_gate_policy *find_policy(const char *text) {
     size_t length = strcspn(text, ":");
     for (int i = 0; i < POLICY_COUNT; i++)
-        if (strlen(policies[i].help.name) == length && !memcmp(policies[i].help.name, text, length))
-            return &policies[i];
+        if (strlen(policies[i]->help.name) == length && !memcmp(policies[i]->help.name, text, length))
+            return policies[i];
     return NULL;
 }
 
@@ -95,19 +97,29 @@ dd_status dd_gate_create(const struct dd_gate_options *options, const dd_net *ne
     DD_TRY(parse_first(options->first ? options->first : "none", &first));
     const struct dd_gate_policy *policy = find_policy(text);
     if (!policy)
-        return dd_fail(DD_ERROR_USAGE, "unknown gate policy '%s': write none, uniform:P, uniform:P1,P2,..., linear:P "
-                       "or exact:K", text);
+        return dd_fail(DD_ERROR_USAGE,
+                       "unknown gate policy '%s': write none, uniform:P, uniform:P1,P2,..., linear:P "
+                       "or exact:K",
+                       text);
+
+    if (options->warmup > 0 && policy == &dd_gate_policy_none)
+        return dd_fail(DD_ERROR_USAGE, "--gate-warmup raises the ratio of a gate policy, and there is none: give a "
+                                       "policy such as uniform:0.5, or leave it out");
+    if (options->warmup > UINT32_MAX)
+        return dd_fail(DD_ERROR_USAGE, "--gate-warmup %llu is longer than the %llu iterations that a run can have",
+                       (unsigned long long)options->warmup, (unsigned long long)UINT32_MAX);
 
     dd_gate *made = dd_calloc(1, sizeof *made);
     if (!made)
         return dd_fail_memory("gates", sizeof *made);
     made->policy = policy;
     made->seed = options->seed;
+    made->warmup = options->warmup;
     const char *colon = strchr(text, ':');
     dd_status status;
     DD_GOTO(status, error, list_units(made, net, first));
     DD_GOTO(status, error, policy->parse(made, text, colon ? colon + 1 : NULL));
-    if (made->gated_count == 0 && policy != &policies[0])
+    if (made->gated_count == 0 && policy != &dd_gate_policy_none)
         dd_warning("gate policy '%s' does nothing: the network has only first units of stages, which are not gated",
                    text);
     *gate = made;
@@ -128,12 +140,17 @@ void dd_gate_destroy(dd_gate **gate) {
 }
 
 void dd_gate_draw(const dd_gate *gate, uint64_t iteration, unsigned char *mask) {
+    struct dd_gate_moment moment = {.counter = (uint32_t)iteration, .part = 1, .whole = 1};
+    if (iteration < gate->warmup) {
+        moment.part = iteration;
+        moment.whole = gate->warmup;
+    }
     memset(mask, 1, (size_t)gate->units);
-    gate->policy->draw(gate, (uint32_t)iteration, mask); /* runs beyond 2^32 iterations repeat their gates */
+    gate->policy->draw(gate, &moment, mask);
 }
 
 int dd_gate_gated_units(const dd_gate *gate) {
-    return gate->policy == &policies[0] ? 0 : gate->gated_count;
+    return gate->policy == &dd_gate_policy_none ? 0 : gate->gated_count;
 }
 
 double dd_gate_expected_run(const dd_gate *gate) {

@@ -19,19 +19,23 @@ static const struct field {
     const char *key;
     enum field_type type;
     size_t offset, size;
+    bool optional; /* younger than the format: absent means 0 or empty */
 } fields[] = {
 #define TEXT(key)                                                                                                      \
-    { #key, FIELD_TEXT, offsetof(struct dd_run_config, key), sizeof(((struct dd_run_config *)0)->key) }
+    { #key, FIELD_TEXT, offsetof(struct dd_run_config, key), sizeof(((struct dd_run_config *)0)->key), false }
 #define INTEGER(key)                                                                                                   \
-    { #key, FIELD_INTEGER, offsetof(struct dd_run_config, key), 0 }
+    { #key, FIELD_INTEGER, offsetof(struct dd_run_config, key), 0, false }
 #define REAL(key)                                                                                                      \
-    { #key, FIELD_REAL, offsetof(struct dd_run_config, key), 0 }
+    { #key, FIELD_REAL, offsetof(struct dd_run_config, key), 0, false }
+#define LATER_INTEGER(key)                                                                                             \
+    { #key, FIELD_INTEGER, offsetof(struct dd_run_config, key), 0, true }
     TEXT(data),
     TEXT(image_size),
     TEXT(net),
     TEXT(shortcut),
     TEXT(gate),
     TEXT(gate_first),
+    LATER_INTEGER(gate_warmup),
     INTEGER(batch),
     INTEGER(iterations),
     INTEGER(epochs),
@@ -66,6 +70,7 @@ static const struct field {
 #undef TEXT
 #undef INTEGER
 #undef REAL
+#undef LATER_INTEGER
 };
 enum { FIELD_COUNT = sizeof fields / sizeof *fields };
 
@@ -103,6 +108,7 @@ static dd_status check_ranges(const struct dd_run_config *config) {
     DD_TRY(check_range("--batch", (double)config->batch, 1, 1 << 20));
     DD_TRY(check_range("--iterations", (double)config->iterations, config->iterations == -1 ? -1 : 0, 4294967295.0));
     DD_TRY(check_range("--epochs", (double)config->epochs, config->epochs == -1 ? -1 : 0, 1e9));
+    DD_TRY(check_range("--gate-warmup", (double)config->gate_warmup, 0, 4294967295.0));
     DD_TRY(check_range("--lr", config->lr, 0, 1e38));
     DD_TRY(check_range("--momentum", config->momentum, 0, 1));
     DD_TRY(check_range("--weight-decay", config->weight_decay, 0, 1e6));
@@ -148,7 +154,8 @@ static dd_status copy_texts(const struct dd_train_options *options, struct dd_ru
 }
 
 dd_status dd_config_from_options(const struct dd_train_options *options, struct dd_run_config *config) {
-    *config = (struct dd_run_config){.batch = options->batch,
+    *config = (struct dd_run_config){.gate_warmup = options->gate_warmup,
+                                     .batch = options->batch,
                                      .iterations = options->iterations,
                                      .epochs = options->epochs,
                                      .lr = stored(options->lr),
@@ -236,6 +243,8 @@ static dd_status read_field(const struct field *field, const json_t *root, const
                             struct dd_run_config *config) {
     char *place = (char *)config + field->offset;
     const json_t *value = json_object_get(root, field->key);
+    if (value == NULL && field->optional)
+        return DD_OK;
     if (field->type == FIELD_TEXT && json_is_string(value) && json_string_length(value) < field->size)
         strcpy(place, json_string_value(value));
     else if (field->type == FIELD_INTEGER && json_is_integer(value))

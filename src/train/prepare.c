@@ -67,13 +67,20 @@ static dd_status load_config(struct dd_run *run) {
     return DD_OK;
 }
 
+static struct dd_gate_options gate_options(const struct dd_run_config *config) {
+    return (struct dd_gate_options){.policy = config->gate,
+                                    .first = config->gate_first,
+                                    .seed = (uint64_t)config->seed,
+                                    .warmup = (uint64_t)config->gate_warmup};
+}
+
 /** Names that can be checked before any data is read; the image's shape is not known yet, 32x32 stands for it. */
 static dd_status check_names(const struct dd_run_config *config) {
     dd_net *net = NULL;
     dd_gate *gate = NULL;
     const struct dd_net_options options = {
         .name = config->net, .shortcut = config->shortcut, .channels = 3, .height = 32, .width = 32, .classes = 10};
-    const struct dd_gate_options gates = {.policy = config->gate, .first = config->gate_first, .seed = 1};
+    const struct dd_gate_options gates = gate_options(config);
     dd_status status = dd_net_create(&options, &net);
     if (status == DD_OK)
         status = dd_gate_create(&gates, net, &gate);
@@ -213,8 +220,7 @@ static dd_status make_net(struct dd_run *run) {
                                            .width = train->width,
                                            .classes = run->dataset->classes};
     DD_TRY(dd_net_create(&options, &run->net));
-    const struct dd_gate_options gates = {
-        .policy = config->gate, .first = config->gate_first, .seed = (uint64_t)config->seed};
+    const struct dd_gate_options gates = gate_options(config);
     DD_TRY(dd_gate_create(&gates, run->net, &run->gate));
     DD_TRY(check_bn_values(run));
     const size_t pixels = (size_t)train->channels * train->height * train->width, batch = (size_t)config->batch;
@@ -238,6 +244,9 @@ static void tell_network(const struct dd_run *run) {
             run->net->name, run->net->shortcut, figures.units, (unsigned long long)figures.parameters,
             (double)figures.forward_flops / 1e6, run->config.gate, dd_gate_gated_units(run->gate),
             dd_gate_expected_run(run->gate));
+    if (run->config.gate_warmup > 0)
+        dd_info("the share of units that are off grows over the first %lld iterations",
+                (long long)run->config.gate_warmup);
     dd_info("%s: %d training images%s, %d %s images, %d classes, %s", run->config.data, run->train.count,
             run->val.count > 0 ? " (and the validation split)" : "", run->dataset->test.count, run->dataset->test.split,
             run->dataset->classes, run->config.image);

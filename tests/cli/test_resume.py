@@ -13,6 +13,10 @@ from support import CliTest, GATED_NET, read_log, sha256
 LENGTH = ["--iterations", "24", "--log-every", "1", "--save-every", "5"]
 
 
+# of config.json: added after the first run folders were written
+YOUNGER_KEYS = ["gate_warmup"]
+
+
 def comparable_log(folder):
     """The log without what depends on speed."""
     return [{key: value for key, value in event.items() if key not in ("images_per_s", "train_s")}
@@ -93,6 +97,38 @@ class RunFolder(CliTest):
                          sha256(os.path.join(straight, "last.safetensors")))
         steps = [event["iteration"] for event in read_log(folder) if event["event"] == "step"]
         self.assertEqual(steps, [1, 2, 3, 4])
+
+    def test_gate_warmup(self):
+        """A run that stops midway in the warm-up goes on in it: the gates follow from the iteration alone."""
+        warm = ["--gate-warmup", "6", "--lr-drops", "none", "--log-every", "1"]
+        straight = self.train("straight", *warm, "--iterations", "8", net=GATED_NET)
+        folder = self.train("run", *warm, "--iterations", "3", net=GATED_NET)
+        self.run_program("train", "--resume", folder, "--iterations", "8")
+        self.assertEqual(sha256(os.path.join(folder, "last.safetensors")),
+                         sha256(os.path.join(straight, "last.safetensors")))
+        gates = [[event["gates"] for event in read_log(f) if event["event"] == "step"] for f in (folder, straight)]
+        self.assertEqual(gates[0], gates[1])
+        cold = self.train("cold", *warm[2:], "--iterations", "8", net=GATED_NET)
+        full = [event["gates"] for event in read_log(cold) if event["event"] == "step"]
+        self.assertEqual(gates[0][5:], full[5:])
+        self.assertLess(sum(g.count("0") for g in gates[0][:5]), sum(g.count("0") for g in full[:5]))
+
+    def test_config_of_an_older_version(self):
+        """Keys that are younger than the format may be absent."""
+        folder = self.train("run", "--iterations", "1")
+        path = os.path.join(folder, "config.json")
+        with open(path, encoding="utf-8") as file:
+            config = json.load(file)
+        for key in YOUNGER_KEYS:
+            self.assertIn(key, config)
+            del config[key]
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(config, file)
+        self.run_program("train", "--resume", folder, "--iterations", "2")
+        del config["gate"]
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(config, file)
+        self.run_error("train", "--resume", folder, "--iterations", "3", expect=3, names=["config.json", "gate"])
 
     def test_damaged_config(self):
         folder = self.train("run", "--iterations", "1")

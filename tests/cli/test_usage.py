@@ -44,7 +44,8 @@ class Help(CliTest):
 
     def test_tables_in_train_help(self):
         out, _ = self.run_program("train", "--help")
-        for word in ("fashion-mnist", "cifar10:DIR", "folder:DIR", "shapes", "uniform:P", "linear:P", "exact:K"):
+        for word in ("fashion-mnist", "cifar10:DIR", "folder:DIR", "shapes", "uniform:P", "linear:P", "exact:K",
+                     "Guo and Gould 2016", "Huang and others 2016"):
             self.assertIn(word, out)
 
 
@@ -114,7 +115,7 @@ class UsageErrors(CliTest):
     def test_resume_refuses_other_options(self):
         for option in ("--data=shapes", "--net=resnet8", "--batch=4", "--lr=1", "--seed=2", "--gate=none",
                        "--shortcut=conv", "--augment=none", "--algorithm=gemm", "--vector=1", "--dry-run",
-                       "--bn-recalibrate=1", "--val-split=10", "--recipe=cifar", "--lr-drops=none", "--momentum=0"):
+                       "--bn-recalibrate=1", "--gate-warmup=5", "--val-split=10", "--recipe=cifar", "--lr-drops=none", "--momentum=0"):
             self.usage("train", "--resume", self.path("r"), option, names=[option.split("=")[0], "--resume"])
 
     def test_names_in_the_library(self):
@@ -126,6 +127,8 @@ class UsageErrors(CliTest):
         for gate in ("unifrom:0.5", "uniform", "uniform:", "uniform:1.5", "uniform:-0.1", "uniform:x", "exact:99",
                      "exact:-1", "linear:2", "none:1", "uniform:0.1,0.2"):
             self.usage(*new, "--gate", gate, names=[gate.split(":")[0]])
+        self.usage(*new, "--gate-warmup", "100", names=["--gate-warmup", "uniform:0.5"])
+        self.usage(*new, "--gate", "exact:1", "--gate-warmup", "-1", names=["--gate-warmup"])
         self.usage(*new, "--recipe", "nothing", names=["nothing"])
         self.usage(*new, "--lr-drops", "3,2")
         self.usage(*new, "--lr-drops", "x")

@@ -25,13 +25,18 @@ static dd_net *make_net(const char *name) {
     return net;
 }
 
-static dd_gate *make(const char *net_name, const char *policy, const char *first, uint64_t seed) {
+static dd_gate *make_warm(const char *net_name, const char *policy, const char *first, uint64_t seed, uint64_t warmup) {
     dd_net *net = make_net(net_name);
     dd_gate *gate = NULL;
-    if (dd_gate_create(&(struct dd_gate_options){policy, first, seed}, net, &gate) != DD_OK)
+    const struct dd_gate_options options = {.policy = policy, .first = first, .seed = seed, .warmup = warmup};
+    if (dd_gate_create(&options, net, &gate) != DD_OK)
         fail_msg("%s %s: %s", net_name, policy, dd_error_message());
     dd_net_destroy(&net); /* a gate does not need its net any longer */
     return gate;
+}
+
+static dd_gate *make(const char *net_name, const char *policy, const char *first, uint64_t seed) {
+    return make_warm(net_name, policy, first, seed, 0);
 }
 
 static void draw_text(const dd_gate *gate, uint64_t iteration, int units, char *text) {
@@ -252,8 +257,8 @@ static void refusals(void **state) {
     dd_net *net = make_net("resnet56");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         dd_gate *gate = (dd_gate *)&cases[i];
-        assert_int_equal(dd_gate_create(&(struct dd_gate_options){cases[i].policy, cases[i].first, 1}, net, &gate),
-                         DD_ERROR_USAGE);
+        const struct dd_gate_options options = {.policy = cases[i].policy, .first = cases[i].first, .seed = 1};
+        assert_int_equal(dd_gate_create(&options, net, &gate), DD_ERROR_USAGE);
         assert_null(gate);
         if (!strstr(dd_error_message(), cases[i].part))
             fail_msg("'%s': '%s' lacks '%s'", cases[i].policy, dd_error_message(), cases[i].part);
@@ -261,11 +266,139 @@ static void refusals(void **state) {
     dd_net_destroy(&net);
 }
 
+/* Published as vector 4. */
+static const struct {
+    const char *policy;
+    uint64_t iteration;
+    const char *gates;
+} warm_vectors[] = {
+    {"uniform:0.5", 1, "111111011111111111111011111"},
+    {"uniform:0.5", 2, "111111111101110111111111111"},
+    {"uniform:0.5", 5, "101111111101111110110011100"},
+    {"uniform:0.5", 9, "101101000101000100110001111"},
+    {"uniform:0.5", 10, "110101000110100100110001110"},
+    {"linear:0.5", 1, "111111111111111111111011111"},
+    {"linear:0.5", 2, "111111111101111111111111111"},
+    {"linear:0.5", 5, "111111111101111111110011100"},
+    {"linear:0.5", 9, "111111110101001101110001111"},
+    {"linear:0.5", 10, "111111001111110100110101110"},
+    {"exact:12", 1, "111111111111111111110111111"},
+    {"exact:12", 2, "111111011111111111111110111"},
+    {"exact:12", 5, "111111101111011111101001110"},
+    {"exact:12", 9, "101011101110001101101100110"},
+    {"exact:12", 10, "110010011111001110100101010"},
+};
+
+static void published_warmup(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof warm_vectors / sizeof warm_vectors[0]; i++) {
+        dd_gate *gate = make_warm("resnet56", warm_vectors[i].policy, NULL, 7, 10);
+        char text[MAX_UNITS + 1];
+        draw_text(gate, warm_vectors[i].iteration, 27, text);
+        if (strcmp(text, warm_vectors[i].gates) != 0)
+            fail_msg("%s with warm-up 10, iteration %d: %s, published %s", warm_vectors[i].policy,
+                     (int)warm_vectors[i].iteration, text, warm_vectors[i].gates);
+        dd_gate_destroy(&gate);
+    }
+}
+
+/* Before the end of a warm-up a part of the units is off that are off without one, and from its end on the same. */
+static void warmup_is_a_part(void **state) {
+    static const char *const policies[] = {"uniform:0.5", "uniform:0.2,0.5,1", "linear:0.9", "exact:12"};
+    enum { WARMUP = 40 };
+    (void)state;
+    for (size_t p = 0; p < sizeof policies / sizeof policies[0]; p++) {
+        dd_gate *warm = make_warm("resnet56", policies[p], "stage1", 3, WARMUP);
+        dd_gate *cold = make("resnet56", policies[p], "stage1", 3);
+        int fewer = 0;
+        assert_true(dd_gate_expected_run(warm) == dd_gate_expected_run(cold));
+        for (uint64_t iteration = 3 * WARMUP; iteration >= 1; iteration--) { /* backwards: a draw has no memory */
+            unsigned char a[27], b[27];
+            dd_gate_draw(warm, iteration, a);
+            dd_gate_draw(cold, iteration, b);
+            if (iteration >= WARMUP)
+                assert_memory_equal(a, b, sizeof a);
+            for (int u = 0; u < 27; u++) {
+                assert_true(a[u] >= b[u]);
+                fewer += a[u] > b[u];
+            }
+        }
+        assert_true(fewer > WARMUP);
+        dd_gate_destroy(&warm);
+        dd_gate_destroy(&cold);
+    }
+}
+
+/* Over 4,000 seeds the number of units off in iteration i of N is within 5 standard deviations of i/N of the whole. */
+static void warmup_shares(void **state) {
+    static const struct {
+        const char *policy;
+        double off, variance; /* at the full ratio; sum of p(1-p) is below sum of p */
+    } cases[] = {{"uniform:0.5", 12, 12}, {"uniform:0.25,0.5,0.75", 12, 12},
+                 {"linear:1", 27 * 28 / 54. - 30 / 27., 13}};
+    enum { SEEDS = 4000, WARMUP = 8 };
+    (void)state;
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++)
+        for (uint64_t iteration = 1; iteration <= WARMUP; iteration += 3) {
+            double off = 0, share = (double)iteration / WARMUP;
+            for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+                dd_gate *gate = make_warm("resnet56", cases[c].policy, NULL, seed, WARMUP);
+                unsigned char mask[27];
+                dd_gate_draw(gate, iteration, mask);
+                for (int u = 0; u < 27; u++)
+                    off += !mask[u];
+                dd_gate_destroy(&gate);
+            }
+            off /= SEEDS;
+            if (fabs(off - share * cases[c].off) > 5 * sqrt(cases[c].variance * share / SEEDS))
+                fail_msg("%s iteration %d of %d, seeds 1 to %d: %.3f units off on average, expected %.3f",
+                         cases[c].policy, (int)iteration, WARMUP, SEEDS, off, share * cases[c].off);
+        }
+}
+
+static void warmup_of_exact(void **state) {
+    static const int off[] = {1, 1, 2, 2, 3, 3, 4, 4, 5}; /* 5 i / 9: 0.56 1.11 1.67 2.22 2.78 3.33 3.89 4.44 5 */
+    static const int halves[] = {1, 1, 2, 2, 3, 3};       /* 3 i / 6, halves up: 0.5 1 1.5 2 2.5 3 */
+    (void)state;
+    dd_gate *gates[2] = {make_warm("resnet56", "exact:5", NULL, 1, 9), make_warm("resnet56", "exact:3", NULL, 1, 6)};
+    for (int g = 0; g < 2; g++)
+        for (int i = 0; i < (g == 0 ? 9 : 6); i++) {
+            unsigned char mask[27];
+            int count = 0;
+            dd_gate_draw(gates[g], (uint64_t)i + 1, mask);
+            for (int u = 0; u < 27; u++)
+                count += !mask[u];
+            assert_int_equal(count, g == 0 ? off[i] : halves[i]);
+        }
+    dd_gate_destroy(&gates[0]);
+    dd_gate_destroy(&gates[1]);
+    dd_gate *longest = make_warm("resnet56", "exact:24", "none", 1, UINT32_MAX); /* no overflow on the way */
+    unsigned char mask[27];
+    dd_gate_draw(longest, UINT32_MAX / 2, mask);
+    int count = 0;
+    for (int u = 0; u < 27; u++)
+        count += !mask[u];
+    assert_int_equal(count, 12);
+    dd_gate_destroy(&longest);
+}
+
+static void warmup_refusals(void **state) {
+    (void)state;
+    dd_net *net = make_net("resnet20");
+    dd_gate *gate = NULL;
+    assert_int_equal(dd_gate_create(&(struct dd_gate_options){.warmup = 5}, net, &gate), DD_ERROR_USAGE);
+    assert_non_null(strstr(dd_error_message(), "--gate-warmup"));
+    assert_int_equal(dd_gate_create(&(struct dd_gate_options){.policy = "exact:1", .warmup = UINT64_MAX}, net, &gate),
+                     DD_ERROR_USAGE);
+    assert_null(gate);
+    dd_net_destroy(&net);
+}
+
 static void help_table(void **state) {
     (void)state;
     int count = 0;
     for (const struct dd_gate_policy_help *help; (help = dd_gate_policy_help(count)) != NULL; count++)
-        assert_true(!strncmp(help->form, help->name, strlen(help->name)) && *help->description);
+        assert_true(!strncmp(help->form, help->name, strlen(help->name)) && *help->description && *help->source);
     assert_int_equal(count, 4);
     assert_null(dd_gate_policy_help(-1));
 }
@@ -274,7 +407,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(published_vectors), cmocka_unit_test(draws_are_pure), cmocka_unit_test(frequencies),
         cmocka_unit_test(independence),      cmocka_unit_test(exact_counts),   cmocka_unit_test(gated_units),
-        cmocka_unit_test(refusals),          cmocka_unit_test(help_table),
+        cmocka_unit_test(refusals),          cmocka_unit_test(help_table),     cmocka_unit_test(published_warmup),
+        cmocka_unit_test(warmup_is_a_part),  cmocka_unit_test(warmup_shares),  cmocka_unit_test(warmup_of_exact),
+        cmocka_unit_test(warmup_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
