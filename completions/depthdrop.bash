@@ -3,7 +3,7 @@
 _depthdrop_values() {
     case $1 in
     --run | --resume | --cache-dir) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$2") ;;
-    --model) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -X '!*.safetensors' -- "$2"; compgen -d -- "$2") ;;
+    --model | --init) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -X '!*.safetensors' -- "$2"; compgen -d -- "$2") ;;
     --data) compopt -o nospace; mapfile -t COMPREPLY < <(compgen -W 'fashion-mnist shapes cifar10: cifar100: folder: idx:' -- "$2") ;;
     --net) mapfile -t COMPREPLY < <(compgen -W 'resnet8 resnet14 resnet20 resnet32 resnet44 resnet56 resnet110 resnet18
         resnet34 resnet50 resnet101 resnet152' -- "$2") ;;
@@ -37,7 +37,7 @@ _depthdrop() {
     devices) options='--json' ;;
     train) options='--run --resume --dry-run --data --image-size --augment --val-split --no-cache --net --shortcut --gate
         --gate-first --gate-warmup --bn-recalibrate --batch --iterations --epochs --recipe --lr --momentum --weight-decay
-        --lr-drops --lr-warmup --seed --eval-every --log-every --save-every --save-minutes --quiet --device --algorithm --vector
+        --lr-drops --lr-warmup --init --seed --eval-every --log-every --save-every --save-minutes --quiet --device --algorithm --vector
         --threads --cache-dir' ;;
     eval) options='--model --data --batch --json --quiet --device --algorithm --vector --threads --cache-dir --no-cache' ;;
     predict) options='--model --json --batch --quiet --device --algorithm --vector --threads --cache-dir' ;;

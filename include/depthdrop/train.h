@@ -35,6 +35,7 @@ struct dd_train_options {
     double weight_decay;    /**< --weight-decay, 1e-4 */
     const char *lr_drops;   /**< --lr-drops I,J|none; NULL: at 1/2 and 3/4 of the run */
     int64_t lr_warmup;      /**< --lr-warmup N iterations from lr/N up, 0 */
+    const char *init;       /**< --init FILE, NULL: every parameter starts from the seed */
     uint64_t seed;          /**< --seed, 1 */
     double eval_every;      /**< (R) --eval-every EPOCHS, 1; 0: only at the end; -1: not given */
     int bn_recalibrate;     /**< --bn-recalibrate N batches, 0 */

@@ -59,6 +59,10 @@ static const struct args_option options_table[] = {
      RUN(lr_drops), 0, 0},
     {ARGS_INT64, "lr-warmup", "N", "raise the rate from R/N to R over the first N iterations", "0", RUN(lr_warmup), 0,
      1e15},
+    {ARGS_TEXT, "init", "FILE",
+     "start from the weights of a model file, also one of torchvision in the safetensors format; what it lacks, or a last "
+     "layer for other classes, starts as usual",
+     NULL, RUN(init), 0, 0},
     {ARGS_UINT64, "seed", "N", "of weights, order, augmentation and gates", "1", RUN(seed), 0, 0},
     {.kind = ARGS_GROUP, .name = "Evaluation, log and checkpoints"},
     {ARGS_DOUBLE, "eval-every", "EPOCHS", "evaluate so often; 0: only at the end", "1", RUN(eval_every), 0, 1e9},

@@ -1,6 +1,6 @@
 /*
  * Reading and writing safetensors files. The reader refuses whatever the reference library refuses; that tensors are
- * F32 and of rank DD_MAX_RANK at most is our own limit.
+ * F32 (dd_st_read) and of rank DD_MAX_RANK at most is our own limit.
  */
 #include "format/safetensors.h"
 
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <jansson.h>
+#include <xxhash.h>
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -25,6 +26,21 @@ struct entry {
     struct dd_st_tensor tensor;
     int64_t begin, end;
 };
+
+/* Types of the format and the bytes of an element. */
+static const struct type {
+    const char *name;
+    int bytes;
+} types[] = {{"F32", 4},  {"F64", 8}, {"F16", 2}, {"BF16", 2}, {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"I64", 8}, {"I32", 4},
+             {"I16", 2}, {"I8", 1},  {"U64", 8}, {"U32", 4},  {"U16", 2},     {"U8", 1},      {"BOOL", 1}};
+enum { TYPE_COUNT = sizeof types / sizeof types[0] };
+
+static const struct type *find_type(const char *name) {
+    for (int i = 0; i < TYPE_COUNT; i++)
+        if (strcmp(types[i].name, name) == 0)
+            return &types[i];
+    return NULL;
+}
 
 static int by_offset(const void *a, const void *b) {
     const struct entry *x = a, *y = b;
@@ -57,15 +73,25 @@ static dd_status parse_shape(const char *path, const char *name, const json_t *s
     return DD_OK;
 }
 
+static dd_status parse_type(const char *path, const char *name, const json_t *value, bool mixed,
+                            const struct type **type) {
+    const char *text = json_string_value(json_object_get(value, "dtype"));
+    if (!text)
+        return dd_fail(DD_ERROR_DATA, "%s: tensor '%s' has no dtype", path, name);
+    *type = find_type(text);
+    if (*type == NULL || (!mixed && *type != &types[0]))
+        return dd_fail(DD_ERROR_DATA, "%s: tensor '%s' has dtype %s, only F32 can be read", path, name, text);
+    return DD_OK;
+}
+
 /* {"dtype":"F32","shape":[..],"data_offsets":[begin,end]} */
-static dd_status parse_entry(const char *path, const char *name, const json_t *value, struct entry *entry) {
+static dd_status parse_entry(const char *path, const char *name, const json_t *value, bool mixed,
+                             struct entry *entry) {
+    const struct type *type = NULL;
     if (!json_is_object(value))
         return dd_fail(DD_ERROR_DATA, "%s: the header's entry of tensor '%s' is no object", path, name);
-    const char *type = json_string_value(json_object_get(value, "dtype"));
-    if (!type)
-        return dd_fail(DD_ERROR_DATA, "%s: tensor '%s' has no dtype", path, name);
-    if (strcmp(type, "F32") != 0)
-        return dd_fail(DD_ERROR_DATA, "%s: tensor '%s' has dtype %s, only F32 can be read", path, name, type);
+    DD_TRY(parse_type(path, name, value, mixed, &type));
+    entry->tensor.type = type->name;
     DD_TRY(parse_shape(path, name, json_object_get(value, "shape"), &entry->tensor));
     const json_t *offsets = json_object_get(value, "data_offsets");
     if (!json_is_array(offsets) || json_array_size(offsets) != 2 ||
@@ -73,10 +99,10 @@ static dd_status parse_entry(const char *path, const char *name, const json_t *v
         entry->end < entry->begin)
         return dd_fail(DD_ERROR_DATA, "%s: the data_offsets of tensor '%s' are no begin and end", path, name);
     size_t bytes;
-    if (__builtin_mul_overflow(entry->tensor.count, sizeof(float), &bytes) ||
+    if (__builtin_mul_overflow(entry->tensor.count, (size_t)type->bytes, &bytes) ||
         bytes != (size_t)(entry->end - entry->begin))
-        return dd_fail(DD_ERROR_DATA, "%s: tensor '%s' has %" PRId64 " bytes, its shape asks for %zu numbers of 4",
-                       path, name, entry->end - entry->begin, entry->tensor.count);
+        return dd_fail(DD_ERROR_DATA, "%s: tensor '%s' has %" PRId64 " bytes, its shape asks for %zu numbers of %d",
+                       path, name, entry->end - entry->begin, entry->tensor.count, type->bytes);
     entry->tensor.name = dd_strdup(name);
     return entry->tensor.name ? DD_OK : dd_fail_memory("tensor name", strlen(name));
 }
@@ -121,21 +147,33 @@ static dd_status check_cover(const char *path, const struct entry *entries, size
 }
 
 /* Parses the header's entries into entries [json_object_size(header)], *count of them tensors. */
-static dd_status parse_entries(const char *path, json_t *header, struct dd_st_file *file, struct entry *entries,
-                               size_t *count) {
+static dd_status parse_entries(const char *path, json_t *header, bool mixed, struct dd_st_file *file,
+                               struct entry *entries, size_t *count) {
     const char *name;
     json_t *value;
     json_object_foreach(header, name, value) {
         if (strcmp(name, metadata_key) == 0)
             DD_TRY(parse_metadata(path, value, file));
         else
-            DD_TRY(parse_entry(path, name, value, &entries[(*count)++]));
+            DD_TRY(parse_entry(path, name, value, mixed, &entries[(*count)++]));
     }
     return DD_OK;
 }
 
+/*
+ * The floats of an entry at a multiple of their size. In a foreign file they may lie elsewhere: then they move down, over
+ * the header, which is parsed, over bytes of another type, which nobody reads, or over floats that have moved likewise.
+ */
+static const float *align_floats(uint8_t *data, const struct entry *entry) {
+    uint8_t *from = data + entry->begin, *to = from - (uintptr_t)from % sizeof(float);
+    if (to != from)
+        memmove(to, from, (size_t)(entry->end - entry->begin));
+    return (const float *)(const void *)to;
+}
+
 /* Fills tensors and metadata of file from its header, of header_bytes. */
-static dd_status take_header(const char *path, json_t *header, size_t header_bytes, struct dd_st_file *file) {
+static dd_status take_header(const char *path, json_t *header, size_t header_bytes, bool mixed,
+                             struct dd_st_file *file) {
     size_t total = json_object_size(header), count = 0, data_bytes = file->size - LENGTH_BYTES - header_bytes;
     struct entry *entries = dd_calloc(total, sizeof *entries);
     file->tensors = dd_calloc(total, sizeof *file->tensors);
@@ -144,16 +182,13 @@ static dd_status take_header(const char *path, json_t *header, size_t header_byt
         status = dd_fail_memory("tensor list", total * sizeof *entries);
         goto done;
     }
-    DD_GOTO(status, done, parse_entries(path, header, file, entries, &count));
+    DD_GOTO(status, done, parse_entries(path, header, mixed, file, entries, &count));
     qsort(entries, count, sizeof *entries, by_offset);
     DD_GOTO(status, done, check_cover(path, entries, count, data_bytes));
 
-    /* a foreign header's length need not be a multiple of 4: then the data move down over it, which is parsed */
-    uint8_t *data = file->bytes + LENGTH_BYTES + header_bytes, *aligned = data - header_bytes % sizeof(float);
-    if (aligned != data)
-        memmove(aligned, data, data_bytes);
     for (size_t i = 0; i < count; i++) {
-        entries[i].tensor.data = (const float *)(const void *)(aligned + entries[i].begin);
+        if (entries[i].tensor.type == types[0].name)
+            entries[i].tensor.data = align_floats(file->bytes + LENGTH_BYTES + header_bytes, &entries[i]);
         file->tensors[i] = entries[i].tensor;
         entries[i].tensor.name = NULL;
     }
@@ -173,7 +208,7 @@ static uint64_t read_length(const uint8_t bytes[LENGTH_BYTES]) {
     return length;
 }
 
-static dd_status parse_file(const char *path, struct dd_st_file *file) {
+static dd_status parse_file(const char *path, bool mixed, struct dd_st_file *file) {
     if (file->size < LENGTH_BYTES)
         return dd_fail(DD_ERROR_DATA, "%s: cut off: %zu bytes, a safetensors file has at least %d", path, file->size,
                        LENGTH_BYTES);
@@ -191,18 +226,27 @@ static dd_status parse_file(const char *path, struct dd_st_file *file) {
     json_t *header = json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES, &error);
     if (!header)
         return dd_fail(DD_ERROR_DATA, "%s: bad JSON in its header at byte %d: %s", path, error.position, error.text);
-    dd_status status = take_header(path, header, (size_t)length, file);
+    dd_status status = take_header(path, header, (size_t)length, mixed, file);
     json_decref(header);
     return status;
 }
 
-dd_status dd_st_read(const char *path, struct dd_st_file *file) {
+static dd_status read_file(const char *path, bool mixed, struct dd_st_file *file) {
     *file = (struct dd_st_file){0};
     DD_TRY(dd_file_read(path, max_file_bytes, &file->bytes, &file->size));
-    dd_status status = parse_file(path, file);
+    file->hash = XXH3_64bits(file->bytes, file->size);
+    dd_status status = parse_file(path, mixed, file);
     if (status != DD_OK)
         dd_st_free(file);
     return status;
+}
+
+dd_status dd_st_read(const char *path, struct dd_st_file *file) {
+    return read_file(path, false, file);
+}
+
+dd_status dd_st_read_mixed(const char *path, struct dd_st_file *file) {
+    return read_file(path, true, file);
 }
 
 void dd_st_free(struct dd_st_file *file) {

@@ -17,7 +17,8 @@ struct dd_st_tensor {
     int rank;
     int64_t dims[DD_MAX_RANK];
     size_t count;      /* product of dims */
-    const float *data; /* F32, into the file's memory (reader) or the caller's (writer) */
+    const float *data; /* F32, into the file's memory (reader) or the caller's (writer); NULL for other types */
+    const char *type;  /* reader: "F32", ... */
 };
 
 /** A file read whole. */
@@ -28,6 +29,7 @@ struct dd_st_file {
     struct dd_st_tensor *tensors; /* in the order of their offsets */
     int meta_count;
     char **meta_keys, **meta_values;
+    uint64_t hash; /* XXH3 of the whole file */
 };
 
 /**
@@ -36,6 +38,12 @@ struct dd_st_file {
  * behind the last tensor.
  */
 dd_status dd_st_read(const char *path, struct dd_st_file *file);
+
+/**
+ * The same for a file of another program, which may hold tensors of every type that the format knows. Only those of F32
+ * have data.
+ */
+dd_status dd_st_read_mixed(const char *path, struct dd_st_file *file);
 void dd_st_free(struct dd_st_file *file); /* also a zeroed one */
 
 const struct dd_st_tensor *dd_st_find(const struct dd_st_file *file, const char *name);

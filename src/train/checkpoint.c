@@ -64,6 +64,7 @@ dd_status dd_checkpoint_write_initial(struct dd_run *run) {
     DD_TRY(dd_host_params_create(run->net, true, false, &params));
     for (int i = 0; i < run->net->param_count; i++)
         dd_net_init_param(run->net, i, (uint64_t)run->config.seed, params.values[i]);
+    dd_initial_fill(run, params.values);
     DD_GOTO(status, done, dd_plan_upload(run->plan, DD_SET_VALUE, params.values));
     run->iteration = 0;
     status = save(run, "last.safetensors", &params);

@@ -27,6 +27,8 @@ static const struct field {
     { #key, FIELD_INTEGER, offsetof(struct dd_run_config, key), 0, false }
 #define REAL(key)                                                                                                      \
     { #key, FIELD_REAL, offsetof(struct dd_run_config, key), 0, false }
+#define LATER_TEXT(key)                                                                                                \
+    { #key, FIELD_TEXT, offsetof(struct dd_run_config, key), sizeof(((struct dd_run_config *)0)->key), true }
 #define LATER_INTEGER(key)                                                                                             \
     { #key, FIELD_INTEGER, offsetof(struct dd_run_config, key), 0, true }
     TEXT(data),
@@ -46,6 +48,7 @@ static const struct field {
     REAL(weight_decay),
     TEXT(lr_drops),
     INTEGER(lr_warmup),
+    LATER_TEXT(init),
     INTEGER(seed),
     REAL(eval_every),
     INTEGER(bn_recalibrate),
@@ -63,6 +66,7 @@ static const struct field {
     INTEGER(iterations_per_epoch),
     TEXT(train_hash),
     TEXT(test_hash),
+    LATER_TEXT(init_hash),
     TEXT(device_name),
     TEXT(device_driver),
     TEXT(device_platform),
@@ -70,6 +74,7 @@ static const struct field {
 #undef TEXT
 #undef INTEGER
 #undef REAL
+#undef LATER_TEXT
 #undef LATER_INTEGER
 };
 enum { FIELD_COUNT = sizeof fields / sizeof *fields };
@@ -144,6 +149,7 @@ static dd_status copy_texts(const struct dd_train_options *options, struct dd_ru
     COPY(shortcut, "--shortcut", options->shortcut != NULL ? options->shortcut : "identity");
     COPY(gate, "--gate", options->gate != NULL ? options->gate : "none");
     COPY(gate_first, "--gate-first", options->gate_first != NULL ? options->gate_first : "none");
+    COPY(init, "--init", options->init);
     COPY(recipe, "--recipe", options->recipe != NULL ? options->recipe : "cifar");
     COPY(augment, "--augment", options->augment != NULL ? options->augment : "standard");
     COPY(lr_drops, "--lr-drops", options->lr_drops);

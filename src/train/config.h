@@ -16,7 +16,8 @@ struct dd_run_config {
     double lr, momentum, weight_decay;
     char lr_drops[256]; /* as frozen: "32000,48000" or "none"; "": not yet known */
     int64_t lr_warmup;
-    int64_t seed; /* bits of the unsigned seed */
+    char init[1024]; /* as typed; "": none */
+    int64_t seed;    /* bits of the unsigned seed */
     double eval_every;
     int64_t bn_recalibrate, val_split;
     int64_t log_every, save_every;
@@ -26,7 +27,7 @@ struct dd_run_config {
     /* found at the start of the run */
     char image[32]; /* "C,H,W" */
     int64_t classes, train_images, test_images, iterations_per_epoch;
-    char train_hash[17], test_hash[17];
+    char train_hash[17], test_hash[17], init_hash[17];
     char device_name[128], device_driver[128], device_platform[128];
     int64_t chosen_vector;
 };

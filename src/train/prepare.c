@@ -360,12 +360,15 @@ dd_status dd_run_prepare(struct dd_run *run) {
         if (run->finished)
             return DD_OK;
     }
+    if (!run->resumed && run->config.init[0] != '\0')
+        DD_TRY(dd_initial_read(run));
     DD_TRY(open_data(run));
     DD_TRY(check_stop(run));
     DD_TRY(note_data(run));
     DD_TRY(freeze_schedule(run));
     DD_TRY(make_net(run));
     tell_network(run);
+    DD_TRY(dd_initial_check(run));
     DD_TRY(open_device(run));
     DD_TRY(check_stop(run));
     DD_TRY(make_plan(run));
@@ -393,6 +396,7 @@ void dd_run_finish(struct dd_run *run) {
     }
     dd_dataset_close(&run->dataset);
     dd_config_free(&run->algorithms);
+    dd_st_free(&run->initial);
     free(run->mean);
     free(run->std);
     free(run->order);

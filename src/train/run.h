@@ -23,7 +23,8 @@ struct dd_run {
     const char *best_split;      /* "val", "test", ... */
     dd_net *net;
     dd_gate *gate;
-    float *mean, *std; /* [C][H][W], [C] */
+    struct dd_st_file initial; /* --init's; empty without it, and when resumed */
+    float *mean, *std;         /* [C][H][W], [C] */
     dd_device *device;
     dd_plan *plan;
     struct dd_runlog log;
@@ -52,6 +53,14 @@ void dd_run_finish(struct dd_run *run);
 /* input.c: the images that are trained on, and their mean. */
 dd_status dd_input_split(struct dd_run *run);
 dd_status dd_input_mean(const struct dd_images *images, float *mean, float *std);
+
+/* initial.c: the file of --init. */
+/** Reads the file that config.init names and notes its hash. DD_ERROR_DATA. */
+dd_status dd_initial_read(struct dd_run *run);
+/** Compares it with run->net and says what is taken from it. DD_ERROR_DATA names the tensor that does not fit. */
+dd_status dd_initial_check(const struct dd_run *run);
+/** Overwrites values [params of the net] with what the file has of them. */
+void dd_initial_fill(const struct dd_run *run, float *const *values);
 
 /* checkpoint.c */
 dd_status dd_checkpoint_write_initial(struct dd_run *run);

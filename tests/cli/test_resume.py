@@ -14,7 +14,7 @@ LENGTH = ["--iterations", "24", "--log-every", "1", "--save-every", "5"]
 
 
 # of config.json: added after the first run folders were written
-YOUNGER_KEYS = ["gate_warmup"]
+YOUNGER_KEYS = ["gate_warmup", "init", "init_hash"]
 
 
 def comparable_log(folder):

@@ -115,7 +115,7 @@ class UsageErrors(CliTest):
     def test_resume_refuses_other_options(self):
         for option in ("--data=shapes", "--net=resnet8", "--batch=4", "--lr=1", "--seed=2", "--gate=none",
                        "--shortcut=conv", "--augment=none", "--algorithm=gemm", "--vector=1", "--dry-run",
-                       "--bn-recalibrate=1", "--gate-warmup=5", "--val-split=10", "--recipe=cifar", "--lr-drops=none", "--momentum=0"):
+                       "--bn-recalibrate=1", "--gate-warmup=5", "--init=f", "--val-split=10", "--recipe=cifar", "--lr-drops=none", "--momentum=0"):
             self.usage("train", "--resume", self.path("r"), option, names=[option.split("=")[0], "--resume"])
 
     def test_names_in_the_library(self):

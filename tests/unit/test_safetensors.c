@@ -199,6 +199,48 @@ static void test_foreign_headers(void **state) {
     }
 }
 
+/* Tensors of other types between floats, which then lie at any alignment; the plain reader refuses such a file. */
+static void test_mixed(void **state) {
+    (void)state;
+    static const char header[] = "{\"steps\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[0,8]},"
+                                 "\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,16]},"
+                                 "\"flag\":{\"dtype\":\"BOOL\",\"shape\":[1],\"data_offsets\":[16,17]},"
+                                 "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[17,21]},"
+                                 "\"c\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[21,29]},"
+                                 "\"half\":{\"dtype\":\"BF16\",\"shape\":[3],\"data_offsets\":[29,35]}}";
+    for (int more = 0; more < 4; more++) { /* every alignment of the data */
+        char text[600];
+        uint8_t data[35] = {0};
+        struct dd_st_file file;
+        snprintf(text, sizeof text, "%s%*s", header, more, "");
+        memcpy(data + 8, numbers + 2, 2 * sizeof(float));
+        memcpy(data + 17, numbers + 4, sizeof(float));
+        memcpy(data + 21, numbers + 7, 2 * sizeof(float));
+        const char *path = write_raw(text, strlen(text), -1, sizeof data);
+        FILE *out = fopen(path, "r+b");
+        assert_non_null(out);
+        assert_int_equal(fseek(out, -(long)sizeof data, SEEK_END), 0);
+        assert_int_equal(fwrite(data, 1, sizeof data, out), sizeof data);
+        assert_int_equal(fclose(out), 0);
+        assert_int_equal(dd_st_read(path, &file), DD_ERROR_DATA);
+        assert_int_equal(dd_st_read_mixed(path, &file), DD_OK);
+        assert_int_equal(file.tensor_count, 6);
+        assert_memory_equal(dd_st_find(&file, "a")->data, numbers + 2, 2 * sizeof(float));
+        assert_memory_equal(dd_st_find(&file, "b")->data, numbers + 4, sizeof(float));
+        assert_memory_equal(dd_st_find(&file, "c")->data, numbers + 7, 2 * sizeof(float));
+        assert_int_equal((uintptr_t)dd_st_find(&file, "b")->data % sizeof(float), 0);
+        assert_null(dd_st_find(&file, "steps")->data);
+        assert_string_equal(dd_st_find(&file, "half")->type, "BF16");
+        dd_st_free(&file);
+    }
+    const char *bad = "{\"a\":{\"dtype\":\"I64\",\"shape\":[2],\"data_offsets\":[0,8]}}";
+    struct dd_st_file file;
+    assert_int_equal(dd_st_read_mixed(write_raw(bad, strlen(bad), -1, 8), &file), DD_ERROR_DATA);
+    assert_non_null(strstr(dd_error_message(), "2 numbers of 8"));
+    bad = "{\"a\":{\"dtype\":\"C64\",\"shape\":[1],\"data_offsets\":[0,8]}}";
+    assert_int_equal(dd_st_read_mixed(write_raw(bad, strlen(bad), -1, 8), &file), DD_ERROR_DATA);
+}
+
 /* Cut off at every length: never anything but a clean refusal. */
 static void test_cut_off(void **state) {
     (void)state;
@@ -272,7 +314,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_empty), cmocka_unit_test(test_bad_headers),
         cmocka_unit_test(test_foreign_headers), cmocka_unit_test(test_cut_off), cmocka_unit_test(test_random_damage),
-        cmocka_unit_test(test_unwritable),
+        cmocka_unit_test(test_unwritable), cmocka_unit_test(test_mixed),
     };
     return cmocka_run_group_tests(tests, scratch_create, scratch_remove);
 }
