@@ -17,15 +17,11 @@
 #include "bench/peak.h"
 #include "bench/result.h"
 #include "bench/workload.h"
+#include "report/paper.h"
 
 enum { MAX_CONFIGS = 24, DEFAULT_ITERATIONS = 500, TOTAL = DD_PHASES, SERIES };
 static const char *const series_names[SERIES] = {"forward", "backward", "update", "total"};
 static const double shortcut_worth = 1.0 / 18; /* of a primary path: a 1x1 convolution beside two 3x3 ones */
-
-/* ResNet-56 as printed in the paper, Table II and below. */
-static const struct paper {
-    double ratio, measured, theory;
-} paper[] = {{0.25, 0.175, 0.123}, {0.5, 0.341, 0.346}, {0.75, 0.516, 0.567}};
 
 enum role { ROLE_BASELINE, ROLE_RATIO, ROLE_ALL_ON, ROLE_ALL_OFF };
 
@@ -213,19 +209,16 @@ static double theory(const struct bench *bench, const struct config *config) {
 }
 
 /* The paper's line for the same net and share of units; NULL if it has none. */
-static const struct paper *paper_line(const struct bench *bench, const struct config *config) {
-    if (strcmp(bench->options->net, "resnet56") != 0 || strcmp(bench->shortcut, "conv") != 0)
+static const struct dd_paper_line *paper_line(const struct bench *bench, const struct config *config) {
+    if (config->off == 0 || strcmp(bench->shortcut, "conv") != 0)
         return NULL;
-    for (size_t i = 0; i < sizeof paper / sizeof *paper; i++)
-        if (fabs(paper[i].ratio - config->off) < 1e-6)
-            return &paper[i];
-    return NULL;
+    return dd_paper_line(bench->options->net, config->off);
 }
 
 /* ---- output ---- */
 
 static json_t *config_json(const struct bench *bench, const struct config *config) {
-    const struct paper *line = paper_line(bench, config);
+    const struct dd_paper_line *line = paper_line(bench, config);
     json_t *row = json_pack("{s:s, s:s, s:o}", "shortcut", config->workload ? bench->shortcut : "identity", "gate",
                             config->policy, "ratio", dd_number_json(config->off));
     for (int s = 0; s < SERIES; s++) {
@@ -237,7 +230,7 @@ static json_t *config_json(const struct bench *bench, const struct config *confi
     json_object_set_new(row, "saving_median", dd_number_json(saving_median(bench, config)));
     json_object_set_new(row, "theory", dd_number_json(theory(bench, config)));
     json_object_set_new(row, "paper_theory", dd_number_json(line != NULL ? line->theory : NAN));
-    json_object_set_new(row, "paper_measured", dd_number_json(line != NULL ? line->measured : NAN));
+    json_object_set_new(row, "paper_measured", dd_number_json(line != NULL ? line->saving : NAN));
     json_object_set_new(row, "units_run_mean", dd_number_json(config->units_run));
     json_object_set_new(row, "launches_forward_mean", dd_number_json(config->launches[DD_PHASE_FORWARD]));
     json_object_set_new(row, "launches_backward_mean", dd_number_json(config->launches[DD_PHASE_BACKWARD]));
@@ -274,14 +267,14 @@ static void print_percent(double fraction, FILE *out) {
 }
 
 static void print_row(const struct bench *bench, const struct config *config, FILE *out) {
-    const struct paper *line = paper_line(bench, config);
+    const struct dd_paper_line *line = paper_line(bench, config);
     fprintf(out, "%-11s %-14s %6.3f %9.2f %9.2f %8.2f %9.2f", config->workload ? bench->shortcut : "identity",
             config->policy, config->off, config->figures[DD_PHASE_FORWARD].mean,
             config->figures[DD_PHASE_BACKWARD].mean, config->figures[DD_PHASE_UPDATE].mean,
             config->figures[TOTAL].mean);
     print_percent(config->role == ROLE_BASELINE ? NAN : saving(bench, config), out);
     print_percent(theory(bench, config), out);
-    print_percent(line != NULL ? line->measured : NAN, out);
+    print_percent(line != NULL ? line->saving : NAN, out);
     print_percent(line != NULL ? line->theory : NAN, out);
     fputc('\n', out);
 }

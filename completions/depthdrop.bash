@@ -2,8 +2,9 @@
 
 _depthdrop_values() {
     case $1 in
-    --run | --resume | --cache-dir) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$2") ;;
+    --run | --resume | --cache-dir | --output) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$2") ;;
     --model | --init) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -X '!*.safetensors' -- "$2"; compgen -d -- "$2") ;;
+    --bench) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -X '!*.json' -- "$2"; compgen -d -- "$2") ;;
     --data) compopt -o nospace; mapfile -t COMPREPLY < <(compgen -W 'fashion-mnist shapes cifar10: cifar100: folder: idx:' -- "$2") ;;
     --net) mapfile -t COMPREPLY < <(compgen -W 'resnet8 resnet14 resnet20 resnet32 resnet44 resnet56 resnet110 resnet18
         resnet34 resnet50 resnet101 resnet152' -- "$2") ;;
@@ -30,7 +31,7 @@ _depthdrop() {
         before=${COMP_WORDS[COMP_CWORD - 2]}
     fi
     if [ "$COMP_CWORD" -eq 1 ]; then
-        mapfile -t COMPREPLY < <(compgen -W 'devices train eval predict bench tune selftest info help --help --version' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W 'devices train eval predict bench tune report selftest info help --help --version' -- "$word")
         return
     fi
     case ${COMP_WORDS[1]} in
@@ -44,15 +45,21 @@ _depthdrop() {
     bench) options='step conv gates --net --shortcut --gate --gate-first --ratios --exact --all --profile --batch --iterations
         --warmup --image-size --seed --json --device --algorithm --vector --threads --cache-dir' ;;
     tune) options='--net --shortcut --image-size --channels --all --batch --json --device --vector --threads --cache-dir' ;;
+    report) options='--output --bench' ;;
     selftest) options='--device --vector --algorithm --quick --seed --json --threads --cache-dir' ;;
     info) options='--net --model --shortcut --gate --gate-first --image-size --channels --classes --batch --json' ;;
-    help) mapfile -t COMPREPLY < <(compgen -W 'devices train eval predict bench tune selftest info' -- "$word"); return ;;
+    help) mapfile -t COMPREPLY < <(compgen -W 'devices train eval predict bench tune report selftest info' -- "$word"); return ;;
     *) return ;;
     esac
     _depthdrop_values "$before" "$word" && return
     if [ "${COMP_WORDS[1]}" = predict ] && [[ $word != -* ]]; then
         compopt -o filenames
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
+        return
+    fi
+    if [ "${COMP_WORDS[1]}" = report ] && [[ $word != -* ]]; then
+        compopt -o filenames
+        mapfile -t COMPREPLY < <(compgen -d -- "$word")
         return
     fi
     mapfile -t COMPREPLY < <(compgen -W "$options --help" -- "$word")

@@ -75,7 +75,7 @@ dd_dependencies() {
         dd_say "This system has no apt. depthdrop needs, by Debian's names: ${packages[*]}"
         dd_say "Elsewhere they may be called: a C11 compiler, meson (1.0 or newer), ninja, pkg-config, python3, the"
         dd_say "OpenCL headers and loader, an OpenCL driver for your device (PoCL for a CPU), CLBlast, stb, jansson,"
-        dd_say "Random123, xxHash, zlib and, for ./check, cmocka. Going on with what is there."
+        dd_say "Random123, xxHash, zlib and, for ./check, cmocka and gnuplot. Going on with what is there."
     fi
     dd_check_tools
 }

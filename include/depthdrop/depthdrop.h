@@ -7,6 +7,7 @@
 #include <depthdrop/gate.h>
 #include <depthdrop/log.h>
 #include <depthdrop/net.h>
+#include <depthdrop/report.h>
 #include <depthdrop/status.h>
 #include <depthdrop/train.h>
 

@@ -188,6 +188,14 @@ static int set_choice(const struct args_command *command, const struct args_opti
     return args_usage(command, "--%s must be one of %s, not '%s'", option->name, option->placeholder, value);
 }
 
+static int add_text(const struct args_command *command, const struct args_option *option, const char *value,
+                    struct args_texts *texts) {
+    if (texts->count == ARGS_MAX_TEXTS)
+        return args_usage(command, "--%s may be given at most %d times", option->name, ARGS_MAX_TEXTS);
+    texts->text[texts->count++] = value;
+    return 0;
+}
+
 static int set_value(const struct args_command *command, const struct args_option *option, const char *value,
                      void *target) {
     void *field = (char *)target + option->offset;
@@ -196,8 +204,11 @@ static int set_value(const struct args_command *command, const struct args_optio
         *(bool *)field = true;
         return 0;
     case ARGS_TEXT:
+    case ARGS_TEXTS:
         if (*value == '\0')
             return args_usage(command, "--%s needs a value %s that is not empty", option->name, option->placeholder);
+        if (option->kind == ARGS_TEXTS)
+            return add_text(command, option, value, field);
         *(const char **)field = value;
         return 0;
     case ARGS_CHOICE:

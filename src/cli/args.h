@@ -12,11 +12,18 @@ enum args_kind {
     ARGS_GROUP,  /* no option: name is a heading of the help text */
     ARGS_FLAG,   /* bool, no value */
     ARGS_TEXT,   /* const char *, points into argv; never empty */
+    ARGS_TEXTS,  /* struct args_texts: as ARGS_TEXT, may be given several times */
     ARGS_CHOICE, /* const char *, one of choices */
     ARGS_INT,    /* int */
     ARGS_INT64,  /* int64_t */
     ARGS_UINT64, /* uint64_t, any value */
     ARGS_DOUBLE, /* double, finite */
+};
+
+enum { ARGS_MAX_TEXTS = 64 };
+struct args_texts {
+    const char *text[ARGS_MAX_TEXTS];
+    int count;
 };
 
 struct args_option {

@@ -10,7 +10,7 @@
 #include "args.h"
 
 extern const struct args_command cli_devices, cli_train, cli_eval, cli_predict, cli_bench, cli_selftest, cli_info,
-    cli_tune;
+    cli_tune, cli_report;
 
 /** Says "depthdrop: SENTENCE" on stderr. */
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));

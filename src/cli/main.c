@@ -5,7 +5,8 @@
 #include "cli.h"
 
 static const struct args_command *const commands[] = {
-    &cli_devices, &cli_train, &cli_eval, &cli_predict, &cli_bench, &cli_tune, &cli_selftest, &cli_info,
+    &cli_devices, &cli_train, &cli_eval, &cli_predict, &cli_bench, &cli_tune, &cli_report, &cli_selftest,
+    &cli_info,
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 

@@ -9,7 +9,7 @@ import support
 from support import CliTest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-COMMANDS = ["devices", "train", "eval", "predict", "bench", "tune", "selftest", "info"]
+COMMANDS = ["devices", "train", "eval", "predict", "bench", "tune", "report", "selftest", "info"]
 
 
 def read(name):

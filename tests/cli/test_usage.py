@@ -6,7 +6,7 @@ import os
 import support
 from support import CliTest, environment
 
-COMMANDS = ["devices", "train", "eval", "predict", "bench", "tune", "selftest", "info"]
+COMMANDS = ["devices", "train", "eval", "predict", "bench", "tune", "report", "selftest", "info"]
 NO_DRIVERS = {"OCL_ICD_VENDORS": "/nonexistent"}
 
 
@@ -16,7 +16,7 @@ class Help(CliTest):
         self.assertEqual(err, "")
         for command in COMMANDS:
             self.assertIn(f"\n  {command} ", out)
-        for absent in ("report", "export", "pack"):
+        for absent in ("export", "pack"):
             self.assertNotIn(f"\n  {absent} ", out)
         self.assertEqual(self.run_program("help")[0], out)
 
@@ -68,7 +68,7 @@ class UsageErrors(CliTest):
         self.usage("train", "--iter", "4", names=["did you mean --iterations?"])
         self.usage("devices", "--jsno", names=["did you mean --json?"])
         self.usage("train", "-x", names=["-x"])
-        for command in ("devices", "train", "eval", "predict", "bench", "tune", "selftest", "info"):
+        for command in ("devices", "train", "eval", "predict", "bench", "tune", "report", "selftest", "info"):
             self.usage(command, "--no-such-option", names=["--no-such-option", f"see depthdrop {command} --help"])
 
     def test_unexpected_arguments(self):
