@@ -246,6 +246,10 @@ dd_status dd_plan_set_input(dd_plan *plan, const float *mean, const float *std) 
     return dd_buffer_write(plan->device, plan->inverse_std, 0, (size_t)net->channels * sizeof(float), inverse);
 }
 
+bool dd_plan_needs_pixels(const dd_plan *plan, enum dd_plan_source source) {
+    return !plan->sources[source].resident;
+}
+
 static size_t image_bytes(const struct dd_plan *plan) {
     return (size_t)plan->net->channels * plan->net->height * plan->net->width;
 }

@@ -85,9 +85,10 @@ dd_status dd_plan_download(dd_plan *plan, enum dd_plan_set set, float *const *va
 dd_status dd_plan_set_input(dd_plan *plan, const float *mean, const float *std);
 
 /** Images to train on, and up to two sets to evaluate. Uploaded if they are small beside the device, else streamed;
- * they must outlive the plan. */
+ * they must outlive the plan, their pixels only where dd_plan_needs_pixels says so. */
 enum dd_plan_source { DD_SOURCE_TRAIN, DD_SOURCE_TEST, DD_SOURCE_VAL, DD_SOURCES };
 dd_status dd_plan_bind(dd_plan *plan, enum dd_plan_source source, const struct dd_images *images);
+bool dd_plan_needs_pixels(const dd_plan *plan, enum dd_plan_source source);
 
 /** What a step came to, in the order of the steps. */
 struct dd_step_result {

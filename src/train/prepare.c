@@ -292,11 +292,23 @@ static dd_status choose(struct dd_run *run, const struct dd_plan_options *option
     return DD_OK;
 }
 
+/** Binds the images; what the device holds now is kept there alone. */
+static dd_status bind_source(struct dd_run *run, enum dd_plan_source source, struct dd_images *images) {
+    DD_TRY(dd_plan_bind(run->plan, source, images));
+    if (!dd_plan_needs_pixels(run->plan, source)) {
+        if (images->pixels == run->dataset->train.pixels) /* not split: the same images */
+            run->dataset->train.pixels = NULL;
+        free(images->pixels);
+        images->pixels = NULL;
+    }
+    return DD_OK;
+}
+
 static dd_status bind_images(struct dd_run *run) {
     DD_TRY(dd_plan_set_input(run->plan, run->mean, run->std));
-    DD_TRY(dd_plan_bind(run->plan, DD_SOURCE_TRAIN, &run->train));
-    DD_TRY(dd_plan_bind(run->plan, DD_SOURCE_TEST, &run->dataset->test));
-    return run->val.count > 0 ? dd_plan_bind(run->plan, DD_SOURCE_VAL, &run->val) : DD_OK;
+    DD_TRY(bind_source(run, DD_SOURCE_TRAIN, &run->train));
+    DD_TRY(bind_source(run, DD_SOURCE_TEST, &run->dataset->test));
+    return run->val.count > 0 ? bind_source(run, DD_SOURCE_VAL, &run->val) : DD_OK;
 }
 
 static dd_status make_plan(struct dd_run *run) {
