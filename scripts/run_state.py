@@ -1,27 +1,38 @@
 #!/usr/bin/env python3
-"""Prints "finished" or "unfinished" for a run folder: has it logged its last iteration's evaluation?"""
+"""Prints how a run folder stands.
+
+finished: its last iteration is evaluated; diverged: its last logged loss is not finite; else unfinished.
+"""
 import json
 import sys
 
 
-def main():
-    folder = sys.argv[1]
-    reached = -1
-    with open(folder + "/config.json", encoding="utf-8") as file:
-        iterations = json.load(file)["iterations"]
+def events(folder):
+    """The lines of the log, up to one that a crash cut short."""
     try:
         with open(folder + "/log.jsonl", encoding="utf-8") as file:
             for line in file:
                 try:
-                    event = json.loads(line)
+                    yield json.loads(line)
                 except ValueError:
-                    break  # the line that a crash cut short
-                if event.get("event") == "eval":
-                    reached = max(reached, event["iteration"])
+                    return
     except FileNotFoundError:
-        pass
-    print("finished" if reached >= iterations else "unfinished")
+        return
+
+
+def state(folder):
+    with open(folder + "/config.json", encoding="utf-8") as file:
+        iterations = json.load(file)["iterations"]
+    evaluated, diverged = -1, False
+    for event in events(folder):
+        if event.get("event") == "eval":
+            evaluated = max(evaluated, event["iteration"])
+        elif event.get("event") == "step":
+            diverged = event["loss"] is None
+    if diverged:
+        return "diverged"
+    return "finished" if evaluated >= iterations else "unfinished"
 
 
 if __name__ == "__main__":
-    main()
+    print(state(sys.argv[1]))
