@@ -174,8 +174,13 @@ static dd_status add_units(const struct dd_report *report, const struct dd_group
                 all++;
             }
     }
-    for (int u = 0; u <= units && status == DD_OK; u++)
-        if (counts[u] > 0)
+    int first = 0, last = units;
+    while (first < last && counts[first] == 0)
+        first++;
+    while (last > first && counts[last] == 0)
+        last--;
+    for (int u = first; u <= last && status == DD_OK; u++)
+        if (all > 0)
             status = dd_line_add(line, u, counts[u] / all, NAN, NAN);
     free(counts);
     return status;

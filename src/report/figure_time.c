@@ -35,6 +35,16 @@ static dd_status add_phase(struct dd_figure *figure, const struct dd_timing *tim
     return DD_OK;
 }
 
+/* Its milliseconds are those of another machine: scaled so that both begin at the same baseline. */
+static dd_status add_scaled_paper(struct dd_figure *figure, const struct dd_timing *timing) {
+    const double scale = timing->rows[0].total / dd_paper_lines[0].total_ms;
+    struct dd_line *line;
+    DD_TRY(dd_figure_line(figure, DD_LOOK_DASHED, -1, &line, "the paper's total, scaled to this baseline"));
+    for (int i = 0; i < DD_PAPER_LINES; i++)
+        DD_TRY(dd_line_add(line, dd_paper_lines[i].ratio, scale * dd_paper_lines[i].total_ms, NAN, NAN));
+    return DD_OK;
+}
+
 dd_status dd_figure_time(const struct dd_report *report, const struct dd_timing *timing, struct dd_figure *figure) {
     (void)report;
     struct dd_line *line;
@@ -45,15 +55,10 @@ dd_status dd_figure_time(const struct dd_report *report, const struct dd_timing 
     DD_TRY(add_phase(figure, timing, 0, "forward", offsetof(struct dd_timing_row, forward)));
     DD_TRY(add_phase(figure, timing, 1, "backward", offsetof(struct dd_timing_row, backward)));
     DD_TRY(add_phase(figure, timing, 2, "total with update", offsetof(struct dd_timing_row, total)));
+    if (dd_paper_line(timing->net, 0) != NULL && strcmp(timing->shortcut, "conv") == 0)
+        DD_TRY(add_scaled_paper(figure, timing));
     DD_TRY(dd_figure_line(figure, DD_LOOK_POINTS, 3, &line, "total, identity shortcuts, no gates (baseline)"));
-    DD_TRY(dd_line_add(line, 0, timing->rows[0].total, NAN, NAN));
-    if (dd_paper_line(timing->net, 0) == NULL || strcmp(timing->shortcut, "conv") != 0)
-        return DD_OK;
-    DD_TRY(dd_figure_line(figure, DD_LOOK_DASHED, -1, &line, "the paper's total, scaled to this baseline"));
-    for (int i = 0; i < DD_PAPER_LINES; i++)
-        DD_TRY(dd_line_add(line, dd_paper_lines[i].ratio,
-                           dd_paper_lines[i].total_ms / dd_paper_lines[0].total_ms * timing->rows[0].total, NAN, NAN));
-    return DD_OK;
+    return dd_line_add(line, 0, timing->rows[0].total, NAN, NAN);
 }
 
 static dd_status add_saving(struct dd_figure *figure, const struct dd_timing *timing, int colour, bool theory) {
