@@ -77,6 +77,8 @@ static dd_status take(struct dd_timing *timing, const json_t *root) {
     timing->row_count = (int)json_array_size(rows);
     for (int i = 0; i < timing->row_count; i++)
         DD_TRY(take_row(json_array_get(rows, (size_t)i), file, &timing->rows[i]));
+    if (strcmp(timing->rows[0].shortcut, "identity") != 0 || strcmp(timing->rows[0].gate, "none") != 0)
+        return dd_fail(DD_ERROR_DATA, "%s: its first row is not the baseline, identity shortcuts without gates", file);
     return DD_OK;
 }
 

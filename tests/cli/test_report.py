@@ -152,6 +152,18 @@ class Numbers(ReportTest):
         self.assertEqual([(p["x"], round(p["y"], 6)) for p in units], [(19, 0.333333), (20, 0), (21, 0.666667)])
         self.assertAlmostEqual(self.line(report, "statistics", "resnet56, conv, uniform: running")[0]["y"], 0.35, 8)
 
+    def test_keys_are_documented(self):
+        def keys(value):
+            if isinstance(value, dict):
+                return set(value).union(*map(keys, value.values()))
+            return set().union(*map(keys, value)) if isinstance(value, list) else set()
+
+        root = os.path.dirname(os.path.dirname(support.HERE))
+        with open(os.path.join(root, "docs/formats.md"), encoding="utf-8") as file:
+            section = file.read().split("## `depthdrop report`\n")[1].split("\n## ")[0]
+        report = self.report(*self.sweep(), "--bench", self.write_bench())
+        self.assertEqual(keys(report) - set(re.findall("[a-z_]+", section)), set())
+
     def test_ratio_of_policies(self):
         """The expected share of the gated units, by the policies' own figures; other times by the paths' times."""
         runs = [self.write_run("base")]
@@ -320,6 +332,8 @@ class Refusals(ReportTest):
                        names=["config.json", "bench gates --json"])
         self.run_error("report", run, "--bench", self.write_bench("b.json", net="resnet20"), *output, expect=3,
                        names=["resnet20", "b.json"])
+        self.run_error("report", run, "--bench", self.write_bench("e.json", rows=[bench_row("conv", "none", 0, 1, 1)]),
+                       *output, expect=3, names=["e.json", "baseline"])
         self.run_error("report", run, "--bench", self.write_bench("c.json"), "--bench", self.write_bench("d.json"),
                        *output, expect=3, names=["c.json", "d.json"])
 
