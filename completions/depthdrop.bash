@@ -37,7 +37,7 @@ _depthdrop() {
     case ${COMP_WORDS[1]} in
     devices) options='--json' ;;
     train) options='--run --resume --dry-run --data --image-size --augment --val-split --no-cache --net --shortcut --gate
-        --gate-first --gate-warmup --bn-recalibrate --batch --iterations --epochs --recipe --lr --momentum --weight-decay
+        --gate-first --gate-warmup --dropout --unit-dropout --bn-recalibrate --batch --iterations --epochs --recipe --lr --momentum --weight-decay
         --lr-drops --lr-warmup --init --seed --eval-every --log-every --save-every --save-minutes --quiet --device --algorithm --vector
         --threads --cache-dir' ;;
     eval) options='--model --data --batch --json --quiet --device --algorithm --vector --threads --cache-dir --no-cache' ;;

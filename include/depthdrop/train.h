@@ -14,6 +14,8 @@
 extern "C" {
 #endif
 
+#define DD_MAX_DROPOUT 0.99 /**< largest ratio of width dropout */
+
 /** One training run as a user types it; -1 or NULL means "the default", see dd_train_options_default. */
 struct dd_train_options {
     const char *run_dir;    /**< --run DIR, a folder without a run; or NULL with resume_dir */
@@ -25,6 +27,8 @@ struct dd_train_options {
     const char *gate;       /**< --gate POLICY, "none" */
     const char *gate_first; /**< --gate-first, "none" */
     int64_t gate_warmup;    /**< --gate-warmup ITER, 0: the ratio grows over the first ITER iterations */
+    double dropout;         /**< --dropout P before the last layer, 0 */
+    double unit_dropout;    /**< --unit-dropout P behind each unit's first ReLU, 0 */
     int batch;              /**< --batch, 128 */
     int64_t iterations;     /**< (R) --iterations, -1: the recipe's 64,000 (or epochs) */
     int64_t epochs;         /**< (R) --epochs, -1: unset */

@@ -161,8 +161,9 @@ static dd_status parse_entries(const char *path, json_t *header, bool mixed, str
 }
 
 /*
- * The floats of an entry at a multiple of their size. In a foreign file they may lie elsewhere: then they move down, over
- * the header, which is parsed, over bytes of another type, which nobody reads, or over floats that have moved likewise.
+ * The floats of an entry at a multiple of their size. In a foreign file they may lie elsewhere: then they move down,
+ * over the header, which is parsed, over bytes of another type, which nobody reads, or over floats that have moved
+ * likewise.
  */
 static const float *align_floats(uint8_t *data, const struct entry *entry) {
     uint8_t *from = data + entry->begin, *to = from - (uintptr_t)from % sizeof(float);

@@ -112,6 +112,18 @@ static dd_status add_shortcut(struct dd_plan *plan, const struct unit_backward *
     return add_conv_backward(plan, conv, raw_gradient(plan, conv, b->g, relu), &input, b->list);
 }
 
+/** Behind width dropout the second convolution read a tensor of its own: its gradient goes back through the dropout. */
+static dd_status add_dropped(struct dd_plan *plan, const struct unit_backward *b, cl_mem g) {
+    const struct dd_unit *unit = &plan->net->units[b->u];
+    const struct conv_input input = {.from = {.x = plan->tensors[plan->layout.units[b->u].dropped], .bn = -1},
+                                     .dx = plan->tensors[plan->layout.units[b->u].inner[1]]};
+    struct dd_partials sums;
+    const int conv = unit->primary[1].bn;
+    DD_TRY(add_conv_backward(plan, conv, raw_gradient(plan, conv, g, false), &input, b->list));
+    DD_TRY(dd_plan_drop_unit_backward(plan, b->u, input.dx, &sums, b->list));
+    return add_finish(plan, unit->primary[0].bn, sums, b->list);
+}
+
 /** Primary convolution j: adds to dx if it is the first, else writes the gradient before it. *g: the gradient behind
  * its batch norm, whose finish is queued; then the one before it. */
 static dd_status add_primary(struct dd_plan *plan, const struct unit_backward *b, int j, cl_mem *g) {
@@ -123,7 +135,10 @@ static dd_status add_primary(struct dd_plan *plan, const struct unit_backward *b
             .from = {.x = dd_raw(plan, before), .prologue = dd_bn_affine(plan, before, true), .bn = before},
             .dx = plan->tensors[plan->layout.units[b->u].inner[j]],
             .last = true};
-    DD_TRY(add_conv_backward(plan, conv, raw_gradient(plan, conv, *g, false), &input, b->list));
+    if (j == 1 && plan->layout.units[b->u].dropped >= 0)
+        DD_TRY(add_dropped(plan, b, *g));
+    else
+        DD_TRY(add_conv_backward(plan, conv, raw_gradient(plan, conv, *g, false), &input, b->list));
     *g = input.dx;
     return DD_OK;
 }
@@ -185,6 +200,7 @@ static dd_status build_head(struct dd_plan *plan, struct dd_launches *list) {
     DD_TRY(dd_linear_backward(plan->device, &linear, plan->tensors[layout->features], plan->store.fc_weight,
                               plan->tensors[layout->logit_gradient], plan->tensors[layout->feature_gradient],
                               plan->store.fc_weight_gradient, plan->store.fc_bias_gradient, plan->workspace, list));
+    DD_TRY(dd_plan_drop_features_backward(plan, list));
     const struct dd_shape shape = {layout->options.batch, net->features, net->feature_h, net->feature_w, layout->v};
     return dd_gap_backward(plan->device, shape, plan->tensors[layout->feature_gradient],
                            dd_unit_input(plan, net->unit_count), plan->tensors[layout->last_gradient], list);

@@ -110,6 +110,11 @@ static dd_status build_unit(struct dd_plan *plan, int u, int n, enum dd_pass_mod
         x = dd_raw(plan, conv);
         prologue = dd_bn_affine(plan, conv, true);
         *gate_launch = list->count - 1;
+        if (j == 0 && mode == DD_PASS_TRAIN && plan->layout.units[u].dropped >= 0) {
+            DD_TRY(dd_plan_drop_unit(plan, u, list));
+            x = plan->tensors[plan->layout.units[u].dropped];
+            prologue = (struct dd_affine){0};
+        }
     }
     if (dd_has_shortcut_conv(unit))
         DD_TRY(add_conv(plan, unit->shortcut.bn, n, mode, input.x, input.prologue, list));
@@ -135,6 +140,8 @@ static dd_status build_head(struct dd_plan *plan, int n, enum dd_pass_mode mode,
     struct dd_shape shape = {n, net->features, net->feature_h, net->feature_w, layout->v};
     cl_mem features = plan->tensors[layout->features], logits = plan->tensors[layout->logits];
     DD_TRY(dd_gap_forward(plan->device, shape, dd_unit_input(plan, net->unit_count), features, list));
+    if (mode == DD_PASS_TRAIN)
+        DD_TRY(dd_plan_drop_features(plan, list));
     struct dd_linear linear = {.classes = net->classes, .features = net->features, .n = n};
     DD_TRY(dd_linear_forward(plan->device, &linear, features, plan->store.fc_weight, plan->store.fc_bias, logits,
                              plan->workspace, list));

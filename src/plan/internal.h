@@ -11,6 +11,7 @@
 struct dd_layout_unit {
     int output;                /* o */
     int gradient;              /* of the loss by the unit's *input* */
+    int dropped;               /* behind the first ReLU and its width dropout; -1: none */
     int inner[DD_MAX_PRIMARY]; /* gradient at the ReLU before primary convolution j, j >= 1 */
 };
 
@@ -122,6 +123,12 @@ struct dd_slot {
     struct dd_step_result result;
 };
 
+/* A launch that takes the iteration. */
+struct dd_drop {
+    struct dd_launches *list;
+    int launch;
+};
+
 struct dd_plan {
     dd_device *device;
     const struct dd_net *net;
@@ -145,6 +152,9 @@ struct dd_plan {
     bool hands_on; /* else such a unit copies its input: a reader passes it to a library, which holds on to it */
     cl_mem *inputs;
     cl_mem head_input[2]; /* what the head's forward and backward lists read */
+    struct dd_drop *drops; /* of width dropout */
+    int drop_count;
+    size_t drop_capacity;
     struct dd_source sources[DD_SOURCES];
     struct dd_slot slots[DD_RUN_AHEAD];
     int slot_first, slot_used;
@@ -165,6 +175,16 @@ void dd_backward_free(struct dd_plan *plan);
 
 /** step.c: decides hands_on, drops the copies that are not needed then, and prepares sources (freed with the plan). */
 dd_status dd_sources_prepare(struct dd_plan *plan);
+/* dropout.c: width dropout. The launches of the head are none where its ratio is 0; those of a unit are for units with
+ * a `dropped` tensor. */
+dd_status dd_plan_drop_unit(struct dd_plan *plan, int u, struct dd_launches *list);
+/** g by the dropped tensor becomes, in place, the gradient behind the first batch norm; *sums are its partial sums. */
+dd_status dd_plan_drop_unit_backward(struct dd_plan *plan, int u, cl_mem g, struct dd_partials *sums,
+                                     struct dd_launches *list);
+dd_status dd_plan_drop_features(struct dd_plan *plan, struct dd_launches *list);
+dd_status dd_plan_drop_features_backward(struct dd_plan *plan, struct dd_launches *list);
+/** Tells all of them the iteration, whose masks they draw. */
+dd_status dd_plan_drop_at(struct dd_plan *plan, uint64_t iteration);
 
 /* Pieces shared by forward.c and backward.c. */
 

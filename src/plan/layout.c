@@ -74,8 +74,12 @@ static void list_tensors(struct dd_layout *layout, const struct dd_net *net) {
     layout->body = add_activation(layout, body);
     layout->pooled_winner = net->imagenet ? add_activation(layout, body) : -1;
     layout->stem_gradient = net->imagenet && training ? add_activation(layout, layout->shapes[0].out) : -1;
-    for (int u = 0; u < net->unit_count; u++)
+    for (int u = 0; u < net->unit_count; u++) {
         layout->units[u].output = add_activation(layout, unit_out_shape(layout, &net->units[u]));
+        layout->units[u].dropped = -1;
+        if (training && layout->options.unit_dropout > 0)
+            layout->units[u].dropped = add_activation(layout, layout->shapes[net->units[u].primary[0].bn].out);
+    }
     const size_t vector = (size_t)n * net->features * sizeof(float), scores = (size_t)n * net->classes * sizeof(float);
     layout->features = add_tensor(layout, vector);
     layout->logits = add_tensor(layout, scores);
@@ -112,6 +116,11 @@ static int live_forward(struct dd_layout *layout, const struct dd_net *net, int 
             use(layout, x, ++t);
             use(layout, layout->raw[unit->primary[j].bn], t);
             x = layout->raw[unit->primary[j].bn];
+            if (j == 0 && layout->units[u].dropped >= 0) {
+                use(layout, x, ++t);
+                x = layout->units[u].dropped;
+                use(layout, x, t);
+            }
         }
         if (dd_has_shortcut_conv(unit)) {
             use(layout, input, ++t);
@@ -152,6 +161,11 @@ static int live_backward_unit(struct dd_layout *layout, const struct dd_net *net
         use(layout, layout->raw[unit->primary[j].bn], t);
         use(layout, j > 0 ? layout->raw[unit->primary[j - 1].bn] : input, t);
         use(layout, j > 0 ? tensors->inner[j] : tensors->gradient, t);
+        if (j == 1 && tensors->dropped >= 0) {
+            use(layout, tensors->dropped, t);
+            use(layout, tensors->inner[1], ++t);
+            use(layout, layout->raw[unit->primary[0].bn], t);
+        }
         g = tensors->inner[j];
     }
     return t;
@@ -251,7 +265,7 @@ static dd_status allocate(struct dd_layout *layout, const struct dd_net *net) {
     layout->raw = dd_calloc(convs, sizeof *layout->raw);
     layout->bn_offset = dd_calloc(convs, sizeof *layout->bn_offset);
     layout->units = dd_calloc(units, sizeof *layout->units);
-    layout->tensors = dd_calloc(convs + 4 * units + 16, sizeof *layout->tensors);
+    layout->tensors = dd_calloc(convs + 5 * units + 16, sizeof *layout->tensors);
     layout->param_offset = dd_calloc((size_t)net->param_count, sizeof *layout->param_offset);
     if (layout->layers == NULL || layout->shapes == NULL || layout->raw == NULL || layout->bn_offset == NULL ||
         layout->units == NULL || layout->tensors == NULL || layout->param_offset == NULL)

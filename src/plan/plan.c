@@ -216,6 +216,7 @@ void dd_plan_destroy(dd_plan **handle) {
         dd_buffer_release(plan->device, &plan->tensors[i]);
     free(plan->tensors);
     free(plan->inputs);
+    free(plan->drops);
     for (int i = 0; i < DD_MAX_ARENAS; i++)
         dd_buffer_release(plan->device, &plan->arenas[i]);
     cl_mem *buffers[] = {&plan->workspace,   &plan->partials, &plan->side_partials, &plan->samples,

@@ -21,7 +21,10 @@ struct dd_plan_options {
     const char *algorithm; /* "auto", or a name of the convolution table, used wherever it supports the shape */
     int vector;            /* V between images and logits: 1, 4, 8, 16; 0: auto */
     float momentum, weight_decay;
-    int recalibrate; /* batches of a recalibration; 0: none is prepared */
+    double dropout;        /* width dropout before the last layer, in [0, 1), in training alone */
+    double unit_dropout;   /* ... and behind each unit's first ReLU */
+    uint64_t dropout_seed; /* of their masks */
+    int recalibrate;       /* batches of a recalibration; 0: none is prepared */
     const struct dd_tune_store
         *winners; /* dd_plan_choose's for "auto", which else goes by a fixed preference; may be NULL */
     bool masked;  /* tests: a gated-off primary path runs and is multiplied by 0 instead of being skipped */
@@ -110,7 +113,8 @@ dd_status dd_plan_step(dd_plan *plan, uint64_t iteration, const unsigned char *g
 /** Fetches the oldest result if there is one and, unless wait, it is complete. *got says whether. */
 dd_status dd_plan_collect(dd_plan *plan, bool wait, struct dd_step_result *result, bool *got);
 
-/** The same step in pieces, for benchmarks: each enqueues its part. */
+/** The same step in pieces, for benchmarks: each enqueues its part. Width dropout stays at the masks of the last
+ * dd_plan_step, or of iteration 0. */
 dd_status dd_plan_enqueue_input(dd_plan *plan, const unsigned char *gates, const struct dd_sample *samples);
 dd_status dd_plan_enqueue_forward(dd_plan *plan, const unsigned char *gates);
 dd_status dd_plan_enqueue_backward(dd_plan *plan, const unsigned char *gates);

@@ -148,6 +148,7 @@ dd_status dd_plan_step(dd_plan *plan, uint64_t iteration, const unsigned char *g
     slot->result = (struct dd_step_result){.iteration = iteration};
     for (int u = 0; u < plan->net->unit_count; u++)
         slot->result.units_run += gates[u];
+    DD_TRY(dd_plan_drop_at(plan, iteration));
     DD_TRY(dd_plan_enqueue_input(plan, gates, samples));
     DD_TRY(dd_plan_enqueue_forward(plan, gates));
     DD_TRY(dd_plan_enqueue_backward(plan, gates));

@@ -45,6 +45,9 @@ void dd_ref_join_backward(size_t count, const double *go, const double *test, do
 /** Adjoint of dd_ref_subsample. */
 void dd_ref_expand(struct dd_ref_shape in, int out_c, int stride, const double *g, double *dx);
 
+/** Width dropout, forward and backward: y = 0 where words [count] * 2^-32 < ratio, else x / (1 - ratio). */
+void dd_ref_dropout(size_t count, double ratio, const uint32_t *words, const double *x, double *y);
+
 /* Pooling: window x window, zero-free padding. */
 
 /** y, winner [n][c][out_h][out_w]; winner is row * w + column of the first maximum; NaN beats every number. */

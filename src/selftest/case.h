@@ -58,6 +58,16 @@ dd_status dd_case_maxpool(dd_device *device, const struct dd_maxpool_case *pool,
                           struct dd_case_result *result);
 dd_status dd_case_gap(dd_device *device, struct dd_shape in, uint64_t seed, struct dd_case_result *result);
 
+struct dd_dropout_case {
+    struct dd_shape shape;
+    double ratio;
+    bool affine;   /* behind a batch norm and a ReLU */
+    bool in_place; /* forward */
+};
+/** Both directions of width dropout. */
+dd_status dd_case_dropout(dd_device *device, const struct dd_dropout_case *dropout, uint64_t seed,
+                          struct dd_case_result *result);
+
 dd_status dd_case_loss(dd_device *device, int classes, int n, uint64_t seed, struct dd_case_result *result);
 dd_status dd_case_sgd(dd_device *device, int granules, int granule, uint64_t seed, struct dd_case_result *result);
 /** n images drawn from `images` stored ones, crops up to pad outside. shape.v = 1. */

@@ -136,6 +136,18 @@ static void gap(struct dd_sweep *sweep) {
                       SHAPE_VALUES(shape));
 }
 
+static void dropout(struct dd_sweep *sweep) {
+    struct dd_dropout_case dropout = {0};
+    for (int i = 0; dd_sweep_shape(sweep, &i, &dropout.shape);) {
+        dropout.ratio = 0.25 * (i % 4);
+        dropout.affine = i % 3 != 0;
+        dropout.in_place = i % 2;
+        dd_sweep_take(sweep, dd_case_dropout(sweep->device, &dropout, sweep->seed, &sweep->result),
+                      SHAPE_FORMAT " ratio %g%s%s", SHAPE_VALUES(dropout.shape), dropout.ratio,
+                      dropout.affine ? " behind a ReLU" : "", dropout.in_place ? " in place" : "");
+    }
+}
+
 static void loss(struct dd_sweep *sweep) {
     static const int sizes[][2] = {{10, 128}, {10, 10000}, {1000, 32}, {2, 1}, {3, 3}, {100, 130}, {257, 65}};
     const int count = sweep->quick ? 2 : (int)(sizeof sizes / sizeof *sizes);
@@ -170,6 +182,7 @@ const struct dd_family dd_op_families[] = {
     {"join expand", true, join_expand},
     {"max pooling", true, maxpool},
     {"average pooling", true, gap},
+    {"dropout", true, dropout},
     {"softmax cross-entropy", false, loss},
     {"sgd", false, sgd},
     {0},

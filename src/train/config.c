@@ -29,6 +29,8 @@ static const struct field {
     { #key, FIELD_REAL, offsetof(struct dd_run_config, key), 0, false }
 #define LATER_TEXT(key)                                                                                                \
     { #key, FIELD_TEXT, offsetof(struct dd_run_config, key), sizeof(((struct dd_run_config *)0)->key), true }
+#define LATER_REAL(key)                                                                                                \
+    { #key, FIELD_REAL, offsetof(struct dd_run_config, key), 0, true }
 #define LATER_INTEGER(key)                                                                                             \
     { #key, FIELD_INTEGER, offsetof(struct dd_run_config, key), 0, true }
     TEXT(data),
@@ -38,6 +40,8 @@ static const struct field {
     TEXT(gate),
     TEXT(gate_first),
     LATER_INTEGER(gate_warmup),
+    LATER_REAL(dropout),
+    LATER_REAL(unit_dropout),
     INTEGER(batch),
     INTEGER(iterations),
     INTEGER(epochs),
@@ -71,6 +75,7 @@ static const struct field {
     TEXT(device_driver),
     TEXT(device_platform),
     INTEGER(chosen_vector),
+#undef LATER_REAL
 #undef TEXT
 #undef INTEGER
 #undef REAL
@@ -114,6 +119,8 @@ static dd_status check_ranges(const struct dd_run_config *config) {
     DD_TRY(check_range("--iterations", (double)config->iterations, config->iterations == -1 ? -1 : 0, 4294967295.0));
     DD_TRY(check_range("--epochs", (double)config->epochs, config->epochs == -1 ? -1 : 0, 1e9));
     DD_TRY(check_range("--gate-warmup", (double)config->gate_warmup, 0, 4294967295.0));
+    DD_TRY(check_range("--dropout", config->dropout, 0, DD_MAX_DROPOUT));
+    DD_TRY(check_range("--unit-dropout", config->unit_dropout, 0, DD_MAX_DROPOUT));
     DD_TRY(check_range("--lr", config->lr, 0, 1e38));
     DD_TRY(check_range("--momentum", config->momentum, 0, 1));
     DD_TRY(check_range("--weight-decay", config->weight_decay, 0, 1e6));
@@ -161,6 +168,8 @@ static dd_status copy_texts(const struct dd_train_options *options, struct dd_ru
 
 dd_status dd_config_from_options(const struct dd_train_options *options, struct dd_run_config *config) {
     *config = (struct dd_run_config){.gate_warmup = options->gate_warmup,
+                                     .dropout = stored(options->dropout),
+                                     .unit_dropout = stored(options->unit_dropout),
                                      .batch = options->batch,
                                      .iterations = options->iterations,
                                      .epochs = options->epochs,

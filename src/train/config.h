@@ -11,6 +11,7 @@ struct dd_run_config {
     char data[1024], image_size[32]; /* image_size "": the data's own */
     char net[32], shortcut[32], gate[128], gate_first[16];
     int64_t gate_warmup;
+    double dropout, unit_dropout;
     int64_t batch, iterations, epochs; /* epochs -1: iterations were given */
     char recipe[16], augment[16];
     double lr, momentum, weight_decay;

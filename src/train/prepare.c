@@ -281,6 +281,9 @@ static struct dd_plan_options plan_options(const struct dd_run *run) {
                                     .vector = dd_config_vector(config),
                                     .momentum = (float)config->momentum,
                                     .weight_decay = (float)config->weight_decay,
+                                    .dropout = config->dropout,
+                                    .unit_dropout = config->unit_dropout,
+                                    .dropout_seed = (uint64_t)config->seed,
                                     .recalibrate = (int)config->bn_recalibrate};
 }
 

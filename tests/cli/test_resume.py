@@ -14,7 +14,7 @@ LENGTH = ["--iterations", "24", "--log-every", "1", "--save-every", "5"]
 
 
 # of config.json: added after the first run folders were written
-YOUNGER_KEYS = ["gate_warmup", "init", "init_hash"]
+YOUNGER_KEYS = ["gate_warmup", "dropout", "unit_dropout", "init", "init_hash"]
 
 
 def comparable_log(folder):
@@ -112,6 +112,24 @@ class RunFolder(CliTest):
         full = [event["gates"] for event in read_log(cold) if event["event"] == "step"]
         self.assertEqual(gates[0][5:], full[5:])
         self.assertLess(sum(g.count("0") for g in gates[0][:5]), sum(g.count("0") for g in full[:5]))
+
+    def test_width_dropout(self):
+        """A resumed run draws the masks that the straight one drew; they matter, and only in training."""
+        drop = ["--dropout", "0.5", "--unit-dropout", "0.25", "--lr-drops", "none", "--log-every", "1"]
+        straight = self.train("straight", *drop, "--iterations", "6", net=GATED_NET)
+        folder = self.train("run", *drop, "--iterations", "3", net=GATED_NET)
+        self.run_program("train", "--resume", folder, "--iterations", "6")
+        self.assertEqual(sha256(os.path.join(folder, "last.safetensors")),
+                         sha256(os.path.join(straight, "last.safetensors")))
+        plain = self.train("plain", *drop[4:], "--iterations", "6", net=GATED_NET)
+        losses = [[event["loss"] for event in read_log(f) if event["event"] == "step"] for f in (straight, plain)]
+        self.assertTrue(all(a != b for a, b in zip(*losses)), losses)
+        model = os.path.join(folder, "last.safetensors")
+        results = [self.run_program("eval", "--model", model, "--data", "shapes", "--json")[0] for _ in range(2)]
+        self.assertEqual(results[0], results[1])
+        with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+            config = json.load(file)
+        self.assertEqual((config["dropout"], config["unit_dropout"]), (0.5, 0.25))
 
     def test_config_of_an_older_version(self):
         """Keys that are younger than the format may be absent."""

@@ -85,6 +85,9 @@ class UsageErrors(CliTest):
             self.usage("train", "--lr=" + value, names=["--lr"])
         for value in ("-1", "18446744073709551616", "1.0"):
             self.usage("train", "--seed=" + value, names=["--seed", "18446744073709551615"])
+        for option in ("--dropout", "--unit-dropout"):
+            for value in ("1", "-0.1", "nan", "half"):
+                self.usage("train", f"{option}={value}", names=[option, "0.99"])
         self.usage("train", "--momentum", "1.5", names=["--momentum", "from 0 to 1"])
         self.usage("train", "--augment", "standrd", names=["standard|none", "did you mean standard?"])
         self.usage("train", "--vector", "3", names=["auto|1|4|8|16"])
@@ -115,7 +118,8 @@ class UsageErrors(CliTest):
     def test_resume_refuses_other_options(self):
         for option in ("--data=shapes", "--net=resnet8", "--batch=4", "--lr=1", "--seed=2", "--gate=none",
                        "--shortcut=conv", "--augment=none", "--algorithm=gemm", "--vector=1", "--dry-run",
-                       "--bn-recalibrate=1", "--gate-warmup=5", "--init=f", "--val-split=10", "--recipe=cifar", "--lr-drops=none", "--momentum=0"):
+                       "--bn-recalibrate=1", "--gate-warmup=5", "--dropout=0", "--unit-dropout=0.5",
+                       "--init=f", "--val-split=10", "--recipe=cifar", "--lr-drops=none", "--momentum=0"):
             self.usage("train", "--resume", self.path("r"), option, names=[option.split("=")[0], "--resume"])
 
     def test_names_in_the_library(self):

@@ -54,6 +54,7 @@ PROGRAMS = {
     "norm/bn_bwd.cl": product(V=WIDTHS, GROUP=[64], MASK=[0, 1]),
     "norm/bn_fwd.cl": product(V=WIDTHS, GROUP=[64]),
     "optim/sgd.cl": product(V=WIDTHS, GROUP=[64]),
+    "point/dropout.cl": product(V=WIDTHS, GROUP=[64], AFFINE=[0, 1]),
     "point/join.cl": (without(product(V=WIDTHS, GROUP=[64], MAIN=[0, 1], SHORTCUT=[0, 1, 2, 3]), MAIN=0, SHORTCUT=0) +
                       product(V=WIDTHS, GROUP=[64], MASK_RAW=[1])),
     "point/join_bwd.cl": without(product(V=WIDTHS, GROUP=[128], MASK_RAW=[0, 1], MAIN=[0, 1], SIDE=[0, 1, 2]),

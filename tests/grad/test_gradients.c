@@ -140,6 +140,36 @@ static void subsample(void **state) {
     free(unary.u);
 }
 
+static void dropout_words(uint32_t words[COUNT]) {
+    for (int i = 0; i < COUNT; ++i)
+        words[i] = (uint32_t)i * 2654435769u;
+}
+
+static double dropout_objective(void *user) {
+    struct unary *unary = user;
+    uint32_t words[COUNT];
+    double y[COUNT];
+    dropout_words(words);
+    dd_ref_dropout(COUNT, 0.4, words, unary->x, y);
+    return dot(y, unary->u, COUNT);
+}
+
+static void dropout(void **state) {
+    (void)state;
+    struct unary unary = {filled(COUNT, 25), filled(COUNT, 26)};
+    uint32_t words[COUNT];
+    double dx[COUNT];
+    int dropped = 0;
+    dropout_words(words);
+    dd_ref_dropout(COUNT, 0.4, words, unary.u, dx);
+    for (int i = 0; i < COUNT; ++i)
+        dropped += dx[i] == 0;
+    assert_in_range(dropped, COUNT / 4, COUNT / 2);
+    check("dropout", unary.x, COUNT, dx, dropout_objective, &unary);
+    free(unary.x);
+    free(unary.u);
+}
+
 static double maxpool_objective(void *user) {
     struct unary *unary = user;
     double y[POOLED];
@@ -276,6 +306,8 @@ static void on_device(void **state) {
         struct dd_join_case join_case = {
             .out = {2, 5, 2, 3, v}, .x_channels = 3, .x_h = 4, .x_w = 5, .stride = 2, .main_sums = true};
         struct dd_maxpool_case pool = {.in = s, .window = window, .stride = stride, .pad = pad};
+        struct dd_dropout_case drop = {.shape = s, .ratio = 0.4, .affine = true};
+        case_test_expect(dd_case_dropout(device, &drop, from, &result), &result, from, "dropout, V %d", v);
         case_test_expect(dd_case_bn_backward(device, &bn, from, &result), &result, from, "batch norm, V %d", v);
         case_test_expect(dd_case_join_backward(device, &join_case, from, &result), &result, from, "join, V %d", v);
         case_test_expect(dd_case_join_expand(device, &join_case, from, &result), &result, from, "subsampling, V %d", v);
@@ -289,7 +321,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(batchnorm),   cmocka_unit_test(join),       cmocka_unit_test(subsample),
         cmocka_unit_test(maxpool),     cmocka_unit_test(gap),        cmocka_unit_test(loss),
-        cmocka_unit_test(convolution), cmocka_unit_test(last_layer), cmocka_unit_test(on_device)};
+        cmocka_unit_test(convolution), cmocka_unit_test(last_layer), cmocka_unit_test(dropout),
+        cmocka_unit_test(on_device)};
     device = dd_test_open();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     return dd_test_close(&device) + failed;

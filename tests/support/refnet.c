@@ -27,6 +27,8 @@ struct refnet {
     double *input, *pooled, *features, *logits;
     int *pool_from;       /* [n][C][P]: position of the maximum in its plane */
     bool training, out_of_memory;
+    refnet_factor factor; /* width dropout; NULL: none */
+    void *factor_user;
 };
 
 /* Zeroed numbers; on failure the refnet remembers it and every user of the pointer must look first. */
@@ -35,6 +37,16 @@ static double *numbers(struct refnet *r, size_t count) {
     if (!values)
         r->out_of_memory = true;
     return values;
+}
+
+/* Width dropout of values or their gradient, [n][C][P]; unit_count: before the last layer. */
+static void drop(const struct refnet *r, int unit, size_t count, double *values) {
+    for (size_t i = 0; r->factor && r->training && i < count; i++)
+        values[i] *= r->factor(r->factor_user, unit, i);
+}
+
+static size_t layer_size(const struct refnet *r, const struct dd_conv_layer *layer) {
+    return (size_t)r->n * layer->out_c * refnet_plane(layer);
 }
 
 /* y = BN(conv(x)), with ReLU behind if asked. In training the running statistics move. */
@@ -120,6 +132,8 @@ static void unit_forward(struct refnet *r, const struct dd_unit *unit, struct un
         for (int i = 0; i < unit->convs && !r->out_of_memory; i++) {
             layer_forward(r, &unit->primary[i], &s->primary[i], f, i < unit->convs - 1);
             f = s->primary[i].y;
+            if (i == 0 && !r->out_of_memory) /* what is 0 here passes no gradient at the ReLU either */
+                drop(r, (int)(unit - r->net->units), layer_size(r, &unit->primary[0]), s->primary[0].y);
         }
     if (r->out_of_memory)
         return;
@@ -150,6 +164,8 @@ static double *unit_backward(struct refnet *r, const struct dd_unit *unit, const
             double *into = i ? numbers(r, (size_t)r->n * layer->in_c * layer->in_h * layer->in_w) : dx;
             if (into)
                 layer_backward(r, layer, &s->primary[i], d_f, into);
+            if (into && i == 1)
+                drop(r, (int)(unit - r->net->units), layer_size(r, &unit->primary[0]), into);
             free(d_f);
             d_f = i ? into : NULL;
         }
@@ -196,6 +212,7 @@ static void head_forward(struct refnet *r, const double *o) {
             r->features[i] += o[i * p + j];
         r->features[i] /= p;
     }
+    drop(r, net->unit_count, r->n * f, r->features);
     for (int i = 0; i < r->n; i++)
         for (int k = 0; k < net->classes; k++)
             r->logits[i * net->classes + k] =
@@ -217,6 +234,7 @@ static double *head_backward(struct refnet *r, const double *d_logits) {
             refnet_add_scaled(r->gradient[net->fc_weight] + k * f, d, r->features + i * f, f);
             refnet_add_scaled(d_features + i * f, d, r->param[net->fc_weight] + k * f, f);
         }
+    drop(r, net->unit_count, r->n * f, d_features);
     for (size_t i = 0; i < r->n * f * p; i++)
         d_o[i] = d_features[i / p] / p;
     free(d_features);
@@ -402,6 +420,11 @@ void refnet_destroy(struct refnet **refnet) {
     free(r->units);
     free(r);
     *refnet = NULL;
+}
+
+void refnet_set_dropout(struct refnet *r, refnet_factor factor, void *user) {
+    r->factor = factor;
+    r->factor_user = user;
 }
 
 double *refnet_param(struct refnet *r, int index) { return r->param[index]; }

@@ -31,6 +31,13 @@ double *refnet_gradient(struct refnet *refnet, int index);
 double refnet_step(struct refnet *refnet, const float *images, const int *labels, int n, const unsigned char *mask,
                    bool multiply_by_zero, double lr, double momentum, double weight_decay);
 
+/**
+ * Width dropout in the steps from here on: element e, counted in N, C, H, W order, is multiplied by
+ * factor(user, unit, e) behind the unit's first ReLU, or, with unit = unit_count, before the last layer. NULL: none.
+ */
+typedef double (*refnet_factor)(void *user, int unit, size_t element);
+void refnet_set_dropout(struct refnet *refnet, refnet_factor factor, void *user);
+
 /** Evaluation (running statistics, all gates on): logits [n][classes]. False: out of memory. */
 bool refnet_logits(struct refnet *refnet, const float *images, int n, double *logits);
 

@@ -57,7 +57,13 @@ struct step_case {
     const char *gates; /* one character per unit; NULL: all on */
     bool multiply;
     int every;         /* probe each every-th trainable tensor: large networks are slow */
+    bool drop;         /* width dropout of half of the values */
 };
+
+static double half(void *user, int unit, size_t element) {
+    (void)user;
+    return random_unit((uint32_t)element, (uint32_t)unit + 5000) < 0 ? 0 : 2;
+}
 
 /* A case with all it needs, built by start_case and released by end_case. */
 struct probe {
@@ -82,6 +88,8 @@ static void start_case(struct probe *t, const struct step_case *c) {
     for (int u = 0; u < t->net->unit_count; u++)
         t->mask[u] = !c->gates || c->gates[u] == '1';
     disturb(t->r, t->net);
+    if (c->drop)
+        refnet_set_dropout(t->r, half, NULL);
 }
 
 static void end_case(struct probe *t) {
@@ -152,12 +160,14 @@ static void check_gradients(const struct step_case *c) {
 
 static void gradients(void **state) {
     static const struct step_case cases[] = {
-        {"resnet8", "identity", 1, 8, 8, 4, NULL, false, 1},
-        {"resnet8", "projection", 3, 9, 8, 4, "101", false, 1},
-        {"resnet8", "conv", 3, 8, 11, 4, "010", true, 1},
-        {"resnet14", "identity", 3, 8, 8, 4, "101101", false, 3},
-        {"resnet14", "conv", 3, 8, 8, 4, "101110", false, 3},
-        {"resnet18", "projection", 3, 33, 40, 2, "10111010", false, 7},
+        {"resnet8", "identity", 1, 8, 8, 4, NULL, false, 1, false},
+        {"resnet8", "projection", 3, 9, 8, 4, "101", false, 1, false},
+        {"resnet8", "conv", 3, 8, 11, 4, "010", true, 1, false},
+        {"resnet14", "identity", 3, 8, 8, 4, "101101", false, 3, false},
+        {"resnet14", "conv", 3, 8, 8, 4, "101110", false, 3, false},
+        {"resnet18", "projection", 3, 33, 40, 2, "10111010", false, 7, false},
+        {"resnet8", "conv", 3, 8, 8, 4, "101", false, 1, true},
+        {"resnet14", "identity", 3, 8, 8, 4, "101110", true, 3, true},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
@@ -184,8 +194,8 @@ static void check_entry(struct probe *t, const char *name) {
 /* Most units off to be quick; 64 to 256 channels at stride 1 through zero channels, a 1x1 convolution, or neither. */
 static void bottleneck_gradients(void **state) {
     static const struct step_case cases[] = {
-        {"resnet50", "identity", 3, 33, 33, 2, "1001000100000100", false, 1},
-        {"resnet50", "projection", 3, 33, 33, 2, "0001000100000100", false, 1},
+        {"resnet50", "identity", 3, 33, 33, 2, "1001000100000100", false, 1, false},
+        {"resnet50", "projection", 3, 33, 33, 2, "0001000100000100", false, 1, false},
     };
     (void)state;
     for (int i = 0; i < 2; i++) {

@@ -177,10 +177,29 @@ static const struct course ten_steps = {SMALL, STEPS, 5e-4, 0.08};
 /* Winograd rounds more; once it moves a value across a ReLU's corner, the losses part, by up to 6e-4 in ten steps. */
 static const struct course ten_winograd_steps = {SMALL, STEPS, 1e-3, 0.08};
 
+/* Width dropout as docs/method.md has it, for the double-precision network. */
+struct drops {
+    const struct dd_plan_options *options;
+    int units;
+    uint32_t iteration;
+};
+
+static double drop_factor(void *user, int unit, size_t element) {
+    const struct drops *drops = user;
+    const double ratio = unit < drops->units ? drops->options->unit_dropout : drops->options->dropout;
+    uint32_t words[4];
+    dd_philox(drops->options->dropout_seed, drops->iteration, (uint32_t)unit, DD_STREAM_WIDTH, (uint32_t)(element / 4),
+              words);
+    return dd_unit_interval(words[element % 4]) < ratio ? 0 : 1 / (1 - ratio);
+}
+
 /** Steps with gates drawn by policy; the learning rate is small, since rounding grows with it. */
-static void follow(const char *name, const char *shortcut, int vector, const char *algorithm, const char *policy,
-                   const struct course *course) {
+static void follow_dropping(const char *name, const char *shortcut, int vector, const char *algorithm,
+                            const char *policy, const struct course *course, double dropout, double unit_dropout) {
     struct dd_plan_options options = default_options;
+    options.dropout = dropout;
+    options.unit_dropout = unit_dropout;
+    options.dropout_seed = UINT64_C(0x123456789abcdef);
     options.vector = vector;
     options.algorithm = algorithm;
     struct fixture *f = make_sized(name, shortcut, course->side, &options);
@@ -190,10 +209,14 @@ static void follow(const char *name, const char *shortcut, int vector, const cha
     unsigned char gates[64];
     static float images[BATCH * MOST_PIXELS];
     int labels[BATCH];
+    struct drops drops = {.options = &options, .units = f->net->unit_count};
     normalised_images(f, images, labels);
+    if (dropout > 0 || unit_dropout > 0)
+        refnet_set_dropout(reference, drop_factor, &drops);
     check(dd_gate_create(&gate_options, f->net, &gate));
     for (int it = 1; it <= course->steps; it++) {
         dd_gate_draw(gate, (uint64_t)it, gates);
+        drops.iteration = (uint32_t)it;
         const double loss = step(f, (uint64_t)it, gates, 0.003);
         const double expected = refnet_step(reference, images, labels, BATCH, gates, false, 0.003, 0.9, 1e-2);
         if (!(fabs(loss - expected) < course->loss_limit * fabs(expected)))
@@ -204,6 +227,11 @@ static void follow(const char *name, const char *shortcut, int vector, const cha
     refnet_destroy(&reference);
     dd_gate_destroy(&gate);
     destroy(f);
+}
+
+static void follow(const char *name, const char *shortcut, int vector, const char *algorithm, const char *policy,
+                   const struct course *course) {
+    follow_dropping(name, shortcut, vector, algorithm, policy, course, 0, 0);
 }
 
 static void test_identity(void **state) {
@@ -224,6 +252,16 @@ static void test_conv(void **state) {
     follow("resnet14", "conv", 4, "gemm", "uniform:0.4", &ten_steps);
     follow("resnet14", "conv", 8, "auto", "uniform:0.4", &ten_winograd_steps);
     follow("resnet14", "conv", 16, "auto", "exact:2", &ten_winograd_steps);
+}
+
+static void test_dropout(void **state) {
+    (void)state;
+    follow_dropping("resnet14", "identity", 1, "gemm", "none", &ten_steps, 0.5, 0);
+    follow_dropping("resnet14", "conv", 1, "gemm", "uniform:0.4", &ten_steps, 0, 0.3);
+    follow_dropping("resnet14", "conv", 4, "gemm", "uniform:0.4", &ten_steps, 0.5, 0.3);
+    follow_dropping("resnet14", "projection", 8, "auto", "uniform:0.4", &ten_winograd_steps, 0.2, 0.5);
+    follow_dropping("resnet14", "conv", 16, "auto", "exact:2", &ten_winograd_steps, 0.5, 0.3);
+    follow_dropping("resnet14", "identity", 16, "direct", "none", &ten_steps, 0, 0.5);
 }
 
 static void test_known_losses(void **state) {
@@ -263,8 +301,9 @@ static void test_algorithms_agree(void **state) {
 
 /* ---- skipping ---- */
 
-static void skip_equals_mask(const char *shortcut, int vector, const char *algorithm) {
+static void skip_equals_mask(const char *shortcut, int vector, const char *algorithm, double dropout) {
     struct dd_plan_options options = default_options;
+    options.dropout = options.unit_dropout = dropout;
     options.vector = vector;
     options.algorithm = algorithm;
     struct fixture *skipped = make("resnet20", shortcut, &options);
@@ -299,9 +338,10 @@ static void skip_equals_mask(const char *shortcut, int vector, const char *algor
 
 static void test_skip_equals_mask(void **state) {
     (void)state;
-    skip_equals_mask("identity", 1, "gemm");
-    skip_equals_mask("identity", 0, "auto");
-    skip_equals_mask("projection", 0, "auto");
+    skip_equals_mask("identity", 1, "gemm", 0);
+    skip_equals_mask("identity", 0, "auto", 0);
+    skip_equals_mask("projection", 0, "auto", 0);
+    skip_equals_mask("identity", 0, "auto", 0.4);
 }
 
 /** The largest difference of a tensor's values after a step against the largest of its gradient. */
@@ -435,6 +475,51 @@ static void test_launch_count(void **state) {
     }
 }
 
+/** Width dropout takes three launches of a unit (forward, backward, the sums that lose their convolution) and two of
+ * the head, and none where its ratio is 0 or a gate is off; nor a tensor. */
+static void test_dropout_launches(void **state) {
+    (void)state;
+    static const double ratios[][2] = {{0, 0}, {0.5, 0}, {0, 0.5}};
+    uint64_t launches[3][2];
+    int tensors[3];
+    for (int i = 0; i < 3; i++) {
+        struct dd_plan_options options = default_options;
+        options.algorithm = "direct"; /* the same everywhere: gemm unfuses anyway */
+        options.dropout = ratios[i][0];
+        options.unit_dropout = ratios[i][1];
+        struct fixture *f = make("resnet14", "conv", &options);
+        unsigned char gates[8] = {1, 1, 1, 1, 1, 1};
+        launches[i][0] = launches_of_step(f, 1, gates);
+        gates[1] = gates[3] = 0;
+        launches[i][1] = launches_of_step(f, 2, gates);
+        tensors[i] = f->plan->layout.tensor_count;
+        const int lists = f->net->unit_count + f->net->unit_count - 1; /* all but the first unit have two, on */
+        assert_int_equal(f->plan->drop_count, i == 0 ? 0 : i == 1 ? 2 : 2 * lists);
+        destroy(f);
+    }
+    for (int off = 0; off < 2; off++) {
+        assert_int_equal(launches[1][off], launches[0][off] + 2);
+        assert_int_equal(launches[2][off], launches[0][off] + 3 * (off ? 4 : 6));
+    }
+    assert_int_equal(tensors[1], tensors[0]);
+    assert_int_equal(tensors[2], tensors[0] + 6);
+}
+
+/** Masks follow the iteration's number: the same one twice gives the same loss, another one another. */
+static void test_dropout_by_iteration(void **state) {
+    (void)state;
+    for (int where = 0; where < 2; where++) {
+        struct dd_plan_options options = default_options;
+        options.dropout = where == 0 ? 0.5 : 0;
+        options.unit_dropout = where == 1 ? 0.5 : 0;
+        struct fixture *f = make("resnet14", "identity", &options);
+        unsigned char gates[8] = {1, 1, 1, 1, 1, 1};
+        const double first = step(f, 7, gates, 0), second = step(f, 8, gates, 0), again = step(f, 7, gates, 0);
+        assert_true(first == again && first != second);
+        destroy(f);
+    }
+}
+
 /** Nothing of a primary path is in the lists of a gate that is off. */
 static void test_off_lists_are_small(void **state) {
     (void)state;
@@ -528,6 +613,34 @@ static void test_inference(void **state) {
     }
 }
 
+/** Width dropout is off in evaluation and recalibration: both give the bits of a plan without it. */
+static void test_dropout_rests(void **state) {
+    (void)state;
+    struct fixture *f[2];
+    float logits[2][BATCH * CLASSES], losses[BATCH], **copies[2];
+    int32_t ranks[BATCH];
+    for (int i = 0; i < 2; i++) {
+        struct dd_plan_options options = default_options;
+        options.dropout = options.unit_dropout = i * 0.5;
+        f[i] = make("resnet14", "conv", &options);
+        copies[i] = host_set(f[i]->net, false);
+        check(dd_plan_bind(f[i]->plan, DD_SOURCE_TEST, &f[i]->images));
+        check(dd_plan_recalibrate_begin(f[i]->plan));
+        check(dd_plan_recalibrate_batch(f[i]->plan, f[i]->samples));
+        check(dd_plan_recalibrate_batch(f[i]->plan, f[i]->samples));
+        check(dd_plan_download(f[i]->plan, DD_SET_RECALIBRATED, copies[i]));
+        check(dd_plan_evaluate(f[i]->plan, DD_SOURCE_TEST, 0, BATCH, DD_STATISTICS_RECALIBRATED, ranks, losses,
+                               logits[i]));
+    }
+    assert_memory_equal(logits[0], logits[1], sizeof logits[0]);
+    for (int i = 0; i < f[0]->net->param_count; i++)
+        assert_memory_equal(copies[0][i], copies[1][i], f[0]->net->params[i].count * sizeof(float));
+    for (int i = 0; i < 2; i++) {
+        free_set(f[i]->net, copies[i]);
+        destroy(f[i]);
+    }
+}
+
 /** Recalibration over the same batch twice is the batch's own statistics: mean of means, mean of unbiased variances. */
 static void test_recalibration(void **state) {
     (void)state;
@@ -574,6 +687,7 @@ static void test_bottleneck(void **state) {
     (void)state;
     const struct course course = {LARGE, 1, 1e-4, 0.08};
     follow("resnet50", "projection", 0, "auto", "linear:0.5", &course);
+    follow_dropping("resnet50", "projection", 0, "auto", "linear:0.5", &course, 0.5, 0.3);
 }
 
 int main(int argc, char **argv) {
@@ -584,6 +698,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_identity),
         cmocka_unit_test(test_projection),
         cmocka_unit_test(test_conv),
+        cmocka_unit_test(test_dropout),
         cmocka_unit_test(test_known_losses),
         cmocka_unit_test(test_algorithms_agree),
         cmocka_unit_test(test_skip_equals_mask),
@@ -591,10 +706,13 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_running_statistics),
         cmocka_unit_test(test_copies_for_libraries),
         cmocka_unit_test(test_launch_count),
+        cmocka_unit_test(test_dropout_launches),
+        cmocka_unit_test(test_dropout_by_iteration),
         cmocka_unit_test(test_off_lists_are_small),
         cmocka_unit_test(test_step_creates_nothing),
         cmocka_unit_test(test_same_bits_twice),
         cmocka_unit_test(test_inference),
+        cmocka_unit_test(test_dropout_rests),
         cmocka_unit_test(test_recalibration),
         cmocka_unit_test(test_imagenet_form),
         cmocka_unit_test(test_bottleneck),
