@@ -17,6 +17,7 @@ struct dd_bench_options {
     const char *device, *cache_dir; /* NULL: as for training */
     const char *ratios;             /* gates: "0,0.25,0.5,0.75" */
     const char *exact;              /* gates: "6,12,18": units that are off in every iteration; NULL: none */
+    double dropout, unit_dropout;   /* width dropout as of training; -1: 0 in step, 0.5 in its row of gates */
     int batch;                      /* 128 */
     int64_t iterations;             /* counted ones; 0: 20, in dd_bench_gates 500 */
     int image_size;                 /* rows and columns, 32; 3 channels, 10 classes */

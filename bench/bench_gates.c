@@ -1,7 +1,8 @@
 /*
  * `depthdrop bench gates`: what depth dropout saves, by the paper's timing protocol (IV-A2): forward and backward
- * separately, means after warm-up. All configurations take turns iteration by iteration, on two networks that live on
- * the device at once: the baseline has identity shortcuts and no gates, the others the shortcut asked for.
+ * separately, means after warm-up. All configurations take turns iteration by iteration, on networks that live on the
+ * device at once: the baseline has identity shortcuts and no gates, the others the shortcut asked for. The last is the
+ * baseline with width dropout, which saves no time (II): what is dropped is computed all the same.
  *
  * The cost model (III-C): with U units of which K are off, primary paths of P and shortcuts of T milliseconds, an
  * iteration saves K P - U T against the baseline. P and T come from the same run: P = (every gate on - every gated unit
@@ -20,16 +21,17 @@
 #include "report/paper.h"
 
 enum { MAX_CONFIGS = 24, DEFAULT_ITERATIONS = 500, TOTAL = DD_PHASES, SERIES };
+enum { PLAIN, GATED, WIDE, WORKLOADS }; /* identity shortcuts; options->shortcut; identity and width dropout */
 static const char *const series_names[SERIES] = {"forward", "backward", "update", "total"};
 static const double shortcut_worth = 1.0 / 18; /* of a primary path: a 1x1 convolution beside two 3x3 ones */
 
-enum role { ROLE_BASELINE, ROLE_RATIO, ROLE_ALL_ON, ROLE_ALL_OFF };
+enum role { ROLE_BASELINE, ROLE_RATIO, ROLE_ALL_ON, ROLE_ALL_OFF, ROLE_WIDTH };
 
 struct config {
     enum role role;
-    char policy[32];
+    char policy[40];
     double off;   /* share of the gated units that is off on average */
-    int workload; /* 0: identity shortcuts */
+    int workload; /* PLAIN, ... */
     dd_gate *gate;
     struct dd_series series[SERIES];
     struct dd_figures figures[SERIES];
@@ -41,7 +43,9 @@ struct bench {
     const char *shortcut;
     int iterations, gated, vector;
     dd_device *device;
-    struct dd_workload workloads[2]; /* identity shortcuts; options->shortcut */
+    struct dd_workload workloads[WORKLOADS];
+    int workload_count; /* without WIDE where its ratios are 0 */
+    double dropout, unit_dropout;
     unsigned char *gates;
     struct config configs[MAX_CONFIGS];
     int config_count;
@@ -54,9 +58,11 @@ static dd_status add_config(struct bench *bench, enum role role, const char *pol
     const struct dd_bench_options *options = bench->options;
     if (bench->config_count == MAX_CONFIGS)
         return dd_fail(DD_ERROR_USAGE, "--ratios and --exact name too many configurations: at most %d fit",
-                       MAX_CONFIGS - 3);
+                       MAX_CONFIGS - 4);
     struct config *config = &bench->configs[bench->config_count++];
-    *config = (struct config){.role = role, .off = off, .workload = role != ROLE_BASELINE};
+    *config = (struct config){.role = role, .off = off, .workload = GATED};
+    if (role == ROLE_BASELINE || role == ROLE_WIDTH)
+        config->workload = role == ROLE_WIDTH ? WIDE : PLAIN;
     snprintf(config->policy, sizeof config->policy, "%s", policy);
     const struct dd_gate_options gate = {.policy = config->policy, .first = options->gate_first, .seed = options->seed};
     DD_TRY(dd_gate_create(&gate, bench->workloads[config->workload].net, &config->gate));
@@ -90,7 +96,7 @@ static dd_status list_configs(struct bench *bench) {
     const struct dd_gate_options probe = {.policy = "uniform:0", .first = options->gate_first};
     dd_gate *gate = NULL;
     char all_off[32];
-    DD_TRY(dd_gate_create(&probe, bench->workloads[1].net, &gate));
+    DD_TRY(dd_gate_create(&probe, bench->workloads[GATED].net, &gate));
     bench->gated = dd_gate_gated_units(gate);
     dd_gate_destroy(&gate);
     DD_TRY(add_config(bench, ROLE_BASELINE, "none", 0));
@@ -99,7 +105,20 @@ static dd_status list_configs(struct bench *bench) {
         DD_TRY(add_list(bench, "exact", options->exact, true));
     DD_TRY(add_config(bench, ROLE_ALL_ON, "none", 0));
     snprintf(all_off, sizeof all_off, "exact:%d", bench->gated);
-    return add_config(bench, ROLE_ALL_OFF, all_off, bench->gated > 0 ? 1 : 0);
+    DD_TRY(add_config(bench, ROLE_ALL_OFF, all_off, bench->gated > 0 ? 1 : 0));
+    return bench->workload_count > WIDE ? add_config(bench, ROLE_WIDTH, "none", 0) : DD_OK;
+}
+
+static dd_status init_workloads(struct bench *bench) {
+    const struct dd_bench_options *options = bench->options;
+    bench->dropout = options->dropout < 0 ? 0.5 : options->dropout;
+    bench->unit_dropout = options->unit_dropout < 0 ? 0.5 : options->unit_dropout;
+    bench->workload_count = bench->dropout > 0 || bench->unit_dropout > 0 ? WORKLOADS : WIDE;
+    for (int i = 0; i < bench->workload_count; i++)
+        DD_TRY(dd_workload_init(options, i == GATED ? bench->shortcut : "identity", &bench->workloads[i]));
+    bench->workloads[WIDE].dropout = bench->dropout;
+    bench->workloads[WIDE].unit_dropout = bench->unit_dropout;
+    return DD_OK;
 }
 
 static dd_status prepare(struct bench *bench) {
@@ -108,16 +127,15 @@ static dd_status prepare(struct bench *bench) {
     bench->shortcut = options->shortcut != NULL ? options->shortcut : "conv";
     bench->iterations = options->iterations > 0 ? (int)options->iterations : DEFAULT_ITERATIONS;
     DD_TRY(dd_workload_check(options, &vector));
-    DD_TRY(dd_workload_init(options, "identity", &bench->workloads[0]));
-    DD_TRY(dd_workload_init(options, bench->shortcut, &bench->workloads[1]));
+    DD_TRY(init_workloads(bench));
     DD_TRY(list_configs(bench));
-    bench->gates = dd_calloc((size_t)bench->workloads[1].net->unit_count, 1);
+    bench->gates = dd_calloc((size_t)bench->workloads[GATED].net->unit_count, 1);
     if (bench->gates == NULL)
-        return dd_fail_memory("gates", (size_t)bench->workloads[1].net->unit_count);
+        return dd_fail_memory("gates", (size_t)bench->workloads[GATED].net->unit_count);
     DD_TRY(dd_workload_open_device(options, &bench->device));
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < bench->workload_count; i++)
         DD_TRY(dd_workload_bind(&bench->workloads[i], bench->device));
-    bench->vector = dd_plan_get_choice(bench->workloads[0].plan)->vector;
+    bench->vector = dd_plan_get_choice(bench->workloads[PLAIN].plan)->vector;
     return DD_OK;
 }
 
@@ -136,7 +154,7 @@ static dd_status iterate(struct bench *bench, struct config *config, int64_t ite
         config->launches[phase] += (double)times.launches[phase] / bench->iterations;
     }
     dd_series_add(&config->series[TOTAL], total);
-    for (int u = 0; u < bench->workloads[1].net->unit_count; u++)
+    for (int u = 0; u < bench->workloads[GATED].net->unit_count; u++)
         config->units_run += (double)bench->gates[u] / bench->iterations;
     return DD_OK;
 }
@@ -154,7 +172,7 @@ static dd_status measure(struct bench *bench) {
     for (int c = 0; c < bench->config_count; c++)
         for (int s = 0; s < SERIES; s++)
             bench->configs[c].figures[s] = dd_series_figures(&bench->configs[c].series[s]);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < bench->workload_count; i++)
         dd_plan_destroy(&bench->workloads[i].plan); /* makes room for the peaks' buffers */
     return dd_peak_measure(bench->device, &bench->peak);
 }
@@ -180,7 +198,7 @@ struct costs {
 
 static struct costs costs_of(const struct bench *bench) {
     const struct config *on = config_of(bench, ROLE_ALL_ON), *off = config_of(bench, ROLE_ALL_OFF);
-    const double units = bench->workloads[1].net->unit_count, gated = bench->gated > 0 ? bench->gated : NAN;
+    const double units = bench->workloads[GATED].net->unit_count, gated = bench->gated > 0 ? bench->gated : NAN;
     struct costs costs = {
         .primary = (mean_total(bench, ROLE_ALL_ON) - mean_total(bench, ROLE_ALL_OFF)) / gated,
         .shortcut = (mean_total(bench, ROLE_ALL_ON) - mean_total(bench, ROLE_BASELINE)) / units,
@@ -199,10 +217,12 @@ static double saving_median(const struct bench *bench, const struct config *conf
     return 1 - config->figures[TOTAL].median / config_of(bench, ROLE_BASELINE)->figures[TOTAL].median;
 }
 
-/* The cost model with a shortcut worth 1/18, which holds for 1x1 shortcuts beside two 3x3 convolutions. NaN elsewhere.
- */
+/* The cost model with a shortcut worth 1/18, which holds for 1x1 shortcuts beside two 3x3 convolutions. NaN elsewhere;
+ * width dropout saves no operation. */
 static double theory(const struct bench *bench, const struct config *config) {
-    const struct dd_net *net = bench->workloads[1].net;
+    const struct dd_net *net = bench->workloads[GATED].net;
+    if (config->role == ROLE_WIDTH)
+        return 0;
     if (config->role == ROLE_BASELINE || strcmp(bench->shortcut, "conv") != 0 || net->units[0].convs != 2)
         return NAN;
     return (config->off * bench->gated - shortcut_worth * net->unit_count) / net->unit_count;
@@ -210,7 +230,7 @@ static double theory(const struct bench *bench, const struct config *config) {
 
 /* The paper's line for the same net and share of units; NULL if it has none. */
 static const struct dd_paper_line *paper_line(const struct bench *bench, const struct config *config) {
-    if (config->off == 0 || strcmp(bench->shortcut, "conv") != 0)
+    if (config->workload != GATED || config->off == 0 || strcmp(bench->shortcut, "conv") != 0)
         return NULL;
     return dd_paper_line(bench->options->net, config->off);
 }
@@ -219,8 +239,10 @@ static const struct dd_paper_line *paper_line(const struct bench *bench, const s
 
 static json_t *config_json(const struct bench *bench, const struct config *config) {
     const struct dd_paper_line *line = paper_line(bench, config);
-    json_t *row = json_pack("{s:s, s:s, s:o}", "shortcut", config->workload ? bench->shortcut : "identity", "gate",
-                            config->policy, "ratio", dd_number_json(config->off));
+    const struct dd_workload *workload = &bench->workloads[config->workload];
+    json_t *row = json_pack("{s:s, s:s, s:o, s:o, s:o}", "shortcut", workload->net->shortcut, "gate", config->policy,
+                            "ratio", dd_number_json(config->off), "dropout", dd_number_json(workload->dropout),
+                            "unit_dropout", dd_number_json(workload->unit_dropout));
     for (int s = 0; s < SERIES; s++) {
         char key[24];
         snprintf(key, sizeof key, "%s_ms", series_names[s]);
@@ -246,7 +268,7 @@ static dd_status print_json(const struct bench *bench, FILE *out) {
     json_t *root =
         json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:o}", "device", bench->device->info.name, "net", options->net,
                   "shortcut", bench->shortcut, "batch", options->batch, "iterations", bench->iterations, "units",
-                  bench->workloads[1].net->unit_count, "gated_units", bench->gated, "rows", rows);
+                  bench->workloads[GATED].net->unit_count, "gated_units", bench->gated, "rows", rows);
     json_object_set_new(root, "primary_unit_ms", dd_number_json(costs.primary));
     json_object_set_new(root, "shortcut_unit_ms", dd_number_json(costs.shortcut));
     json_object_set_new(root, "shortcut_ratio", dd_number_json(costs.ratio));
@@ -268,10 +290,10 @@ static void print_percent(double fraction, FILE *out) {
 
 static void print_row(const struct bench *bench, const struct config *config, FILE *out) {
     const struct dd_paper_line *line = paper_line(bench, config);
-    fprintf(out, "%-11s %-14s %6.3f %9.2f %9.2f %8.2f %9.2f", config->workload ? bench->shortcut : "identity",
-            config->policy, config->off, config->figures[DD_PHASE_FORWARD].mean,
-            config->figures[DD_PHASE_BACKWARD].mean, config->figures[DD_PHASE_UPDATE].mean,
-            config->figures[TOTAL].mean);
+    fprintf(out, "%-11s %-14s %6.3f %9.2f %9.2f %8.2f %9.2f", bench->workloads[config->workload].net->shortcut,
+            config->role == ROLE_WIDTH ? "width dropout" : config->policy, config->off,
+            config->figures[DD_PHASE_FORWARD].mean, config->figures[DD_PHASE_BACKWARD].mean,
+            config->figures[DD_PHASE_UPDATE].mean, config->figures[TOTAL].mean);
     print_percent(config->role == ROLE_BASELINE ? NAN : saving(bench, config), out);
     print_percent(theory(bench, config), out);
     print_percent(line != NULL ? line->saving : NAN, out);
@@ -286,13 +308,18 @@ static void print_table(const struct bench *bench, FILE *out) {
             options->batch, options->image_size, options->image_size, bench->vector, bench->iterations,
             bench->device->info.name);
     fprintf(out, "%d units, %d of them gated; FMA peak %.1f GFLOP/s, memory %.1f GB/s\n\n",
-            bench->workloads[1].net->unit_count, bench->gated, bench->peak.fma_gflops, bench->peak.bandwidth_gbs);
+            bench->workloads[GATED].net->unit_count, bench->gated, bench->peak.fma_gflops, bench->peak.bandwidth_gbs);
     fprintf(out, "%-11s %-14s %6s %9s %9s %8s %9s %9s %9s %9s %9s\n", "", "", "share", "forward", "backward", "update",
             "total", "", "", "paper's", "paper's");
     fprintf(out, "%-11s %-14s %6s %9s %9s %8s %9s %9s %9s %9s %9s\n", "shortcut", "gates", "off", "ms", "ms", "ms",
             "ms", "saving", "theory", "saving", "theory");
     for (int c = 0; c < bench->config_count; c++)
         print_row(bench, &bench->configs[c], out);
+    if (bench->workload_count > WIDE)
+        fprintf(out,
+                "\nwidth dropout: no gates; %g of the values behind each unit's first ReLU and %g of the features "
+                "before\nthe last layer are dropped, and computed all the same\n",
+                bench->unit_dropout, bench->dropout);
     if (bench->gated == 0)
         return;
     fprintf(out, "\na primary path takes %.3f ms, a shortcut %.3f ms: ratio %.3f (by count of operations 0.056)\n",
@@ -319,7 +346,7 @@ done:
         for (int s = 0; s < SERIES; s++)
             dd_series_free(&bench->configs[c].series[s]);
     }
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < bench->workload_count; i++)
         dd_workload_finish(&bench->workloads[i]);
     dd_workload_close_device(&bench->device);
     free(bench->gates);

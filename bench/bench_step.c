@@ -41,6 +41,8 @@ static dd_status prepare(struct bench *bench) {
     bench->iterations = options->iterations > 0 ? (int)options->iterations : DEFAULT_ITERATIONS;
     DD_TRY(dd_workload_check(options, &vector));
     DD_TRY(dd_workload_init(options, bench->shortcut, &bench->workload));
+    bench->workload.dropout = options->dropout < 0 ? 0 : options->dropout;
+    bench->workload.unit_dropout = options->unit_dropout < 0 ? 0 : options->unit_dropout;
     DD_TRY(dd_gate_create(&gate, bench->workload.net, &bench->gate));
     bench->gates = dd_calloc((size_t)bench->workload.net->unit_count, 1);
     if (bench->gates == NULL)
@@ -153,6 +155,8 @@ static dd_status print_json(const struct bench *bench, const struct dd_figures f
     json_object_set_new(root, "launches_backward_mean", dd_number_json(bench->launches[DD_PHASE_BACKWARD]));
     json_object_set_new(root, "resident_bytes", json_integer((json_int_t)bench->resident_bytes));
     json_object_set_new(root, "vector", json_integer(bench->vector));
+    json_object_set_new(root, "dropout", dd_number_json(bench->workload.dropout));
+    json_object_set_new(root, "unit_dropout", dd_number_json(bench->workload.unit_dropout));
     json_object_set_new(root, "step_gflops", dd_number_json(1e-6 * step_flops(bench) / figures[STEP].median));
     json_object_set_new(root, "fma_gflops", dd_number_json(bench->peak.fma_gflops));
     json_object_set_new(root, "bandwidth_gbs", dd_number_json(bench->peak.bandwidth_gbs));

@@ -18,6 +18,8 @@ void dd_bench_options_default(struct dd_bench_options *options) {
                                          .algorithm = "auto",
                                          .vector = "auto",
                                          .ratios = "0,0.25,0.5,0.75",
+                                         .dropout = -1,
+                                         .unit_dropout = -1,
                                          .batch = 128,
                                          .image_size = 32,
                                          .warmup = 3,
@@ -110,7 +112,10 @@ dd_status dd_workload_bind(struct dd_workload *workload, dd_device *device) {
                                    .training = true,
                                    .algorithm = options->algorithm,
                                    .momentum = 0.9f,
-                                   .weight_decay = 1e-4f};
+                                   .weight_decay = 1e-4f,
+                                   .dropout = workload->dropout,
+                                   .unit_dropout = workload->unit_dropout,
+                                   .dropout_seed = options->seed};
     workload->device = device;
     DD_TRY(dd_workload_check(options, &plan.vector));
     DD_TRY(dd_tuning_create_plan(device, workload->net, &plan, true, NULL, &workload->plan));

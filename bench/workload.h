@@ -12,6 +12,7 @@ enum dd_phase { DD_PHASE_FORWARD, DD_PHASE_BACKWARD, DD_PHASE_UPDATE, DD_PHASES 
 struct dd_workload {
     const struct dd_bench_options *options;
     dd_net *net;
+    double dropout, unit_dropout; /* 0 unless set before dd_workload_bind */
     struct dd_images images;
     struct dd_sample *samples;
     dd_device *device; /* the caller's */

@@ -16,6 +16,10 @@ static const struct args_option options_table[] = {
     {ARGS_TEXT, "ratios", "P,P,...", "gates: ratios of uniform gates; the baseline is always timed", "0,0.25,0.5,0.75",
      FIELD(ratios), 0, 0},
     {ARGS_TEXT, "exact", "K,K,...", "gates: also with exactly K gated units off", NULL, FIELD(exact), 0, 0},
+    {ARGS_DOUBLE, "dropout", "P", "step, gates: width dropout before the last layer, in gates of the row that has it",
+     "0; gates: 0.5", FIELD(dropout), 0, DD_MAX_DROPOUT},
+    {ARGS_DOUBLE, "unit-dropout", "P", "step, gates: the same behind each unit's first ReLU", "0; gates: 0.5",
+     FIELD(unit_dropout), 0, DD_MAX_DROPOUT},
     {ARGS_FLAG, "all", NULL, "conv: every algorithm that supports a convolution, not only the chosen one", NULL,
      FIELD(all), 0, 0},
     {ARGS_FLAG, "profile", NULL, "step: also the time of every kernel, by events, in further iterations of its own", NULL,
@@ -40,10 +44,10 @@ static const struct args_option options_table[] = {
 static const struct benchmark {
     const char *name;
     dd_status (*run)(const struct dd_bench_options *options, FILE *out);
-    const char *not_taken[6]; /* options without a meaning for it */
+    const char *not_taken[8]; /* options without a meaning for it */
 } benchmarks[] = {
     {"step", dd_bench_step, {"ratios", "exact", "all"}},
-    {"conv", dd_bench_conv, {"ratios", "exact", "gate", "gate-first", "profile"}},
+    {"conv", dd_bench_conv, {"ratios", "exact", "gate", "gate-first", "profile", "dropout", "unit-dropout"}},
     {"gates", dd_bench_gates, {"gate", "all", "profile"}},
 };
 enum { BENCHMARKS = sizeof benchmarks / sizeof *benchmarks };
@@ -61,7 +65,8 @@ static void print_notes(FILE *out) {
                     "with identity shortcuts and every unit on. A primary path's time P is the difference between all "
                     "gates on and all gated units off, by the number of gated units; a shortcut's time T is the "
                     "difference between all gates on and the baseline, by the number of units. With K of U units off "
-                    "an iteration saves K P - U T, so the ratio T / P decides the saving");
+                    "an iteration saves K P - U T, so the ratio T / P decides the saving. The last row is the baseline "
+                    "with width dropout, which saves no time");
 }
 
 static int unknown_benchmark(const struct args_command *command, const char *name) {

@@ -109,8 +109,12 @@ class Bench(CliTest):
         rows = result["rows"]
         self.assertEqual([(row["shortcut"], row["gate"]) for row in rows],
                          [("identity", "none"), ("conv", "uniform:0.5"), ("conv", "exact:1"), ("conv", "exact:2"),
-                          ("conv", "none"), ("conv", "exact:3")])
-        self.assertEqual([row["units_run_mean"] for row in rows[2:]], [5, 4, 6, 3])
+                          ("conv", "none"), ("conv", "exact:3"), ("identity", "none")])
+        self.assertEqual([row["units_run_mean"] for row in rows[2:]], [5, 4, 6, 3, 6])
+        self.assertEqual([(row["dropout"], row["unit_dropout"]) for row in rows], [(0, 0)] * 6 + [(0.5, 0.5)])
+        self.assertEqual(rows[6]["theory"], 0)
+        self.assertEqual(rows[6]["launches_forward_mean"], rows[0]["launches_forward_mean"] + 6 + 1)
+        self.assertGreater(rows[6]["launches_backward_mean"], rows[0]["launches_backward_mean"] + 6 + 1)
         baseline = rows[0]["total_ms"]["mean"]
         for row in rows:
             for phase in ("forward_ms", "backward_ms", "update_ms", "total_ms"):
@@ -124,6 +128,17 @@ class Bench(CliTest):
         self.assertGreater(result["primary_launches_forward"], 0)
         self.assertGreater(result["primary_launches_backward"], 0)
         self.check_documented("gates", result, rows[0])
+
+    def test_width_dropout(self):
+        short = ["gates", "--net", "resnet14", "--ratios", "0"]
+        rows = self.bench(*short, "--dropout", "0", "--unit-dropout", "0")["rows"]
+        self.assertEqual([row["shortcut"] for row in rows], ["identity", "conv", "conv"])
+        rows = self.bench(*short, "--dropout", "0.25", "--unit-dropout", "0")["rows"]
+        self.assertEqual((rows[-1]["dropout"], rows[-1]["unit_dropout"]), (0.25, 0))
+        step = self.bench("step", "--net", "resnet8", "--unit-dropout", "0.5")
+        plain = self.bench("step", "--net", "resnet8")
+        self.assertEqual((step["dropout"], step["unit_dropout"], plain["unit_dropout"]), (0, 0.5, 0))
+        self.assertGreater(step["launches_mean"], plain["launches_mean"])
 
     def test_nothing_gated(self):
         result = self.bench("gates", "--net", "resnet8", "--ratios", "0")
@@ -139,6 +154,8 @@ class Bench(CliTest):
         out, _ = self.run_program("bench", "gates", *TINY, "--net", "resnet14", "--ratios", "0")
         self.assertRegex(out, r"(?m)^identity +none +0.000 ")
         self.assertIn("ratio", out)
+        self.assertRegex(out, r"(?m)^identity +width dropout +0.000 ")
+        self.assertIn("computed all the same", out)
 
 
 class Usage(CliTest):
@@ -149,6 +166,8 @@ class Usage(CliTest):
         self.usage("step", "--all", names=["--all", "step"])
         self.usage("step", "--ratios", "0", names=["--ratios", "step"])
         self.usage("conv", "--gate", "exact:1", names=["--gate", "conv"])
+        self.usage("conv", "--unit-dropout", "0.5", names=["--unit-dropout", "conv"])
+        self.usage("gates", "--dropout", "1", names=["--dropout", "0.99"])
         self.usage("gates", "--gate", "exact:1", names=["--gate", "gates"])
         self.usage("step", "--gate", "exact:1", "--net", "resnet8", names=["exact"])
         self.usage("gats", names=["gats", "gates"])
