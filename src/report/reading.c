@@ -49,11 +49,13 @@ static void say_relative(const struct dd_report *report, FILE *page) {
             continue;
         const struct dd_spread *base = &report->groups[group->baseline].error;
         const double difference = group->error.mean - base->mean, se = hypot(group->error.se, base->se);
+        const char *noise =
+            group->error.n > 1 && base->n > 1 ? "the scatter of seeds" : "the noise of test images or seeds";
         open_item(page);
         dd_page_text(page, group->label);
-        fprintf(page, ": %.2f points %s the baseline (standard error %.2f), %s.", 100 * fabs(difference),
-                difference < 0 ? "below" : "above", 100 * se,
-                fabs(difference) > sure * se ? "more than chance explains easily" : "within chance");
+        fprintf(page, ": %.2f points %s the baseline (standard error %.2f), %s %s as far as it is known.",
+                100 * fabs(difference), difference < 0 ? "below" : "above", 100 * se,
+                fabs(difference) > sure * se ? "more than" : "within", noise);
         if (group->timing != NULL) {
             const double saving = dd_timing_saving(group->timing, group->step_ms);
             fprintf(page, " An iteration takes %.1f %% %s time than the baseline's%s.", 100 * fabs(saving),
