@@ -1,8 +1,11 @@
 /* Device buffers, views, transfers and events. All sizes and offsets in bytes. */
 #include "rt/buffer.h"
 
+#include <stdlib.h>
+
 #include "base/log.h"
 #include "rt/internal.h"
+#include "rt/pages.h"
 
 static const double MIB = 1024.0 * 1024.0;
 
@@ -44,6 +47,29 @@ static dd_status check_limits(const dd_device *device, size_t bytes, const char 
     return DD_OK;
 }
 
+static void CL_CALLBACK free_pages(cl_mem buffer, void *pages) {
+    (void)buffer;
+    free(pages);
+}
+
+/** A buffer in huge pages of ours, which a CPU's driver uses where they are; NULL if that does not work here. */
+static cl_mem create_in_pages(const dd_device *device, size_t bytes) {
+    cl_int code = CL_INVALID_DEVICE_TYPE;
+    void *pages = device->info.type == DD_DEVICE_CPU ? dd_huge_pages(bytes) : NULL;
+    cl_mem buffer = NULL;
+    if (pages != NULL)
+        buffer = clCreateBuffer(device->context, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR, bytes, pages, &code);
+    if (buffer != NULL) /* the driver lets go of the memory when it deletes the buffer, which may be later than its
+                           release */
+        code = clSetMemObjectDestructorCallback(buffer, free_pages, pages);
+    if (code == CL_SUCCESS)
+        return buffer;
+    if (buffer != NULL)
+        clReleaseMemObject(buffer);
+    free(pages);
+    return NULL;
+}
+
 dd_status dd_buffer_create(dd_device *device, size_t bytes, const char *what, cl_mem *buffer) {
     *buffer = NULL;
     if (bytes == 0 || bytes > SIZE_MAX - 16)
@@ -53,6 +79,8 @@ dd_status dd_buffer_create(dd_device *device, size_t bytes, const char *what, cl
     cl_event filled = NULL;
     cl_int code = dd_rt_injected();
     if (code == CL_SUCCESS)
+        *buffer = create_in_pages(device, bytes);
+    if (code == CL_SUCCESS && *buffer == NULL)
         *buffer = clCreateBuffer(device->context, CL_MEM_READ_WRITE, bytes, NULL, &code);
     if (code != CL_SUCCESS) {
         *buffer = NULL;

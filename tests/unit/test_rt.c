@@ -353,6 +353,28 @@ static void test_calls(void **state) {
     assert_int_equal(destroyed, 2);
 }
 
+/** Large buffers may lie in memory of ours: they and their views behave as any other, and outlive their release. */
+static void test_large_buffers(void **state) {
+    (void)state;
+    enum { COUNT = 3 << 20 }; /* 12 MiB */
+    const uint64_t before = device->allocated_bytes;
+    cl_mem all = new_buffer(COUNT * sizeof(int)), end = NULL;
+    const size_t offset = dd_buffer_align(device, (COUNT - 5) * sizeof(int) - 4096);
+    struct dd_launches list = {0};
+    struct dd_kernel_spec spec = add_spec(COUNT, NULL);
+    ok(dd_buffer_zero(device, all, 0, COUNT * sizeof(int)));
+    ok(DD_ADD(&list, device, &spec, DD_MEM(all), DD_INT(COUNT), DD_INT(7)));
+    ok(dd_launches_enqueue(device, &list));
+    assert_ints(all, COUNT, 7, 0);
+    ok(dd_buffer_view(device, all, offset, 16, &end));
+    dd_buffer_release(device, &all); /* the view, and a command in the queue, still use it */
+    ok(dd_launches_enqueue(device, &list));
+    assert_ints(end, 4, 14, 0);
+    dd_launches_clear(&list);
+    dd_buffer_release(device, &end);
+    assert_int_equal(device->allocated_bytes, before);
+}
+
 /** Rebinding replaces a buffer in kernels wherever it is bound, and nothing else; a call that uses it says no. */
 static void test_rebind(void **state) {
     (void)state;
@@ -480,6 +502,7 @@ int main(void) {
         cmocka_unit_test(test_refused_launches),
         cmocka_unit_test(test_calls),
         cmocka_unit_test(test_rebind),
+        cmocka_unit_test(test_large_buffers),
         cmocka_unit_test(test_error_names),
 #ifdef DD_TEST_HOOKS
         cmocka_unit_test(test_injected_failures),
