@@ -1,7 +1,7 @@
 /*
  * 1x1 convolution with stride 1 on CPUs, backward data and weights in one pass over memory: x, g and z are read once,
  * dx is written once. A work-item takes one slice of the pixels in chunks; weight gradients of a slice stay in private
- * memory and are added up afterwards (direct_reduce of direct_weight.cl).
+ * memory and are added up afterwards (direct_reduce of direct_reduce.cl).
  *
  * Build options beside V: SOURCES, TARGETS, channel blocks of x and of dz; PIXELS of a chunk, a multiple of BLOCK;
  * BLOCK, pixels of a register block; BLOCK_VALUES, channels of x of a register block of weight gradients (dividing V).

@@ -23,6 +23,11 @@ const struct dd_conv_algorithm *dd_conv_algorithm_find(const char *name) {
     return NULL;
 }
 
+bool dd_conv_form(const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv,
+                  enum dd_conv_direction direction, struct dd_weight_form *form) {
+    return algorithm->form != NULL && algorithm->form(conv, direction, form);
+}
+
 struct dd_conv dd_conv_make(struct dd_shape in, int out_c, int vo, int kernel, int stride, int pad) {
     const struct dd_shape out = {.n = in.n,
                                  .c = out_c,

@@ -11,6 +11,7 @@
 #define DD_OPS_CONV_H
 
 #include "ops/op.h"
+#include "ops/weights.h"
 
 struct dd_conv {
     struct dd_shape in, out; /* same n; v may differ (the images have v = 1) */
@@ -23,6 +24,7 @@ struct dd_conv_forward_args {
     cl_mem x;                  /* [I/Vi][N][H][W][Vi] */
     struct dd_affine prologue; /* on x, before the zero padding */
     cl_mem w;                  /* [O/Vo][I/Vi][K][K][Vi][Vo] */
+    cl_mem form;               /* w in the form of dd_conv_form; NULL: made before each use, in the workspace */
     cl_mem y;                  /* [O/Vo][N][Ho][Wo][Vo], written whole */
     struct dd_partials stats;  /* of y; slices as dd_conv_needs gives */
     cl_mem workspace;
@@ -30,7 +32,7 @@ struct dd_conv_forward_args {
 
 struct dd_conv_backward_data_args {
     struct dd_gradient dz; /* at y's place */
-    cl_mem w;
+    cl_mem w, form;  /* as above */
     cl_mem dx;       /* [I/Vi][N][H][W][Vi] */
     bool accumulate; /* dx += instead of dx = */
     cl_mem keep;     /* output of the ReLU before, of dx's shape; NULL: no mask. dx, all added up, stays where
@@ -62,6 +64,9 @@ struct dd_conv_algorithm {
     /* A pure function of its arguments: it plans memory without a device. */
     void (*needs)(const struct dd_device_info *info, const struct dd_conv *conv, enum dd_conv_direction direction,
                   struct dd_conv_needs *needs);
+    /* The form of the weights that forward or backward_data (also as a part of backward) reads. It follows from the
+     * kind of convolution, not from n or the device. NULL, or false: the weights themselves. */
+    bool (*form)(const struct dd_conv *conv, enum dd_conv_direction direction, struct dd_weight_form *form);
     dd_status (*forward)(dd_device *device, const struct dd_conv *conv, const struct dd_conv_forward_args *args,
                          struct dd_launches *list);
     dd_status (*backward_data)(dd_device *device, const struct dd_conv *conv,
@@ -79,6 +84,10 @@ struct dd_conv_algorithm {
 const struct dd_conv_algorithm *dd_conv_algorithm_at(int index);
 /** By name; NULL: unknown. */
 const struct dd_conv_algorithm *dd_conv_algorithm_find(const char *name);
+
+/** algorithm->form, where that may be NULL. */
+bool dd_conv_form(const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv,
+                  enum dd_conv_direction direction, struct dd_weight_form *form);
 
 /** The output shape of a convolution of in with out_c channels in blocks of vo. */
 struct dd_conv dd_conv_make(struct dd_shape in, int out_c, int vo, int kernel, int stride, int pad);

@@ -259,17 +259,15 @@ static dd_status forward(dd_device *device, const struct dd_conv *conv, const st
                   DD_INT(plan.bands_per_slice));
 }
 
-/* The launch of a kernel in direct_weight.cl: a work-item per tap and pair of channel blocks. */
-static struct dd_kernel_spec weight_spec(const struct dd_conv *conv, const char *kernel, const char *options,
-                                         const char *label) {
-    return (struct dd_kernel_spec){.source = "conv/direct_weight.cl",
-                                   .kernel = kernel,
-                                   .options = options,
-                                   .label = label,
-                                   .dims = 3,
-                                   .global = {(size_t)conv->kernel * conv->kernel, (size_t)dd_shape_blocks(conv->in),
-                                              (size_t)dd_shape_blocks(conv->out)},
-                                   .local = {1, 1, 1}};
+/* Backward data reads the weights transposed. */
+static bool weight_form(const struct dd_conv *conv, enum dd_conv_direction direction, struct dd_weight_form *form) {
+    *form = (struct dd_weight_form){.transposed = 1,
+                                    .reduced = dd_shape_blocks(conv->out),
+                                    .produced = dd_shape_blocks(conv->in),
+                                    .unit = 1,
+                                    .taps = conv->kernel * conv->kernel,
+                                    .v = conv->out.v};
+    return direction == DD_CONV_BACKWARD_DATA;
 }
 
 /* STORE_... of direct_bwd_data.cl; keep is a mask_z that needs no scale and shift. */
@@ -286,20 +284,20 @@ static dd_status backward_data(dd_device *device, const struct dd_conv *conv,
     const struct dd_gradient *dz = &args->dz;
     const int store = store_kind(args);
     struct dd_kernel_spec spec;
+    struct dd_weight_form transposed;
     struct plan plan;
-    char options[32];
+    cl_mem w;
 
-    snprintf(options, sizeof options, "-DV=%d", conv->out.v);
-    spec = weight_spec(conv, "direct_transpose", options, "conv_backward_data_direct_transpose");
-    DD_TRY(DD_ADD(list, device, &spec, DD_MEM(args->w), DD_MEM(args->workspace)));
+    weight_form(conv, DD_CONV_BACKWARD_DATA, &transposed);
+    DD_TRY(dd_weight_have(device, &transposed, args->w, args->form, args->workspace, list, &w));
     make_plan(&device->info, conv, DD_CONV_BACKWARD_DATA, &plan);
     spec = plan_spec(&plan);
-    return DD_ADD(
-        list, device, &spec, DD_MEM(dz->g), DD_MEM(dz->z), DD_INT(gradient_kind(dz)), DD_MEM(dz->k1), DD_MEM(dz->k2),
-        DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(args->workspace), DD_MEM(args->dx),
-        DD_INT(store), DD_MEM(args->keep != NULL ? args->keep : args->mask_z), DD_INT(args->mask.scale != NULL),
-        DD_MEM(args->mask.scale), DD_MEM(args->mask.shift), DD_MEM(args->mean), DD_MEM(args->sums.sums),
-        DD_INT(store >= STORE_MASK && args->sums.sums != NULL), DD_INT(conv->in.n), DD_INT(plan.bands_per_slice));
+    return DD_ADD(list, device, &spec, DD_MEM(dz->g), DD_MEM(dz->z), DD_INT(gradient_kind(dz)), DD_MEM(dz->k1),
+                  DD_MEM(dz->k2), DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(w),
+                  DD_MEM(args->dx), DD_INT(store), DD_MEM(args->keep != NULL ? args->keep : args->mask_z),
+                  DD_INT(args->mask.scale != NULL), DD_MEM(args->mask.scale), DD_MEM(args->mask.shift),
+                  DD_MEM(args->mean), DD_MEM(args->sums.sums), DD_INT(store >= STORE_MASK && args->sums.sums != NULL),
+                  DD_INT(conv->in.n), DD_INT(plan.bands_per_slice));
 }
 
 /* Adds up the slices of the weight gradient in the workspace. */
@@ -307,8 +305,15 @@ static dd_status add_reduce(dd_device *device, const struct dd_conv *conv,
                             const struct dd_conv_backward_weights_args *args, int slices, struct dd_launches *list) {
     char options[32];
     snprintf(options, sizeof options, "-DV=%d -DSV=%d", conv->out.v, conv->in.v);
-    const struct dd_kernel_spec spec =
-        weight_spec(conv, "direct_reduce", options, "conv_backward_weights_direct_reduce");
+    const struct dd_kernel_spec spec = {.source = "conv/direct_reduce.cl",
+                                        .kernel = "direct_reduce",
+                                        .options = options,
+                                        .label = "conv_backward_weights_direct_reduce",
+                                        .dims = 3, /* taps and pairs of channel blocks */
+                                        .global = {(size_t)conv->kernel * conv->kernel,
+                                                   (size_t)dd_shape_blocks(conv->in),
+                                                   (size_t)dd_shape_blocks(conv->out)},
+                                        .local = {1, 1, 1}};
     return DD_ADD(list, device, &spec, DD_MEM(args->workspace), DD_MEM(args->dw), DD_INT(slices), DD_INT(conv->in.c),
                   DD_INT(conv->out.c));
 }
@@ -346,6 +351,7 @@ const struct dd_conv_algorithm dd_conv_direct = {
     .name = "direct",
     .supports = supports,
     .needs = needs,
+    .form = weight_form,
     .forward = forward,
     .backward_data = backward_data,
     .backward_weights = backward_weights,

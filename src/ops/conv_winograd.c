@@ -154,12 +154,17 @@ static void choose_groups(struct data_blocking *b, int v) {
         b->kg = divisor(b->rb, b->kg - 1, 1);
 }
 
+/* Produced blocks at once. */
+static int side_by_side(int blocks) {
+    return blocks % 2 == 0 ? 2 : 1;
+}
+
 static struct data_blocking block_data(const struct dd_device_info *info, const struct dd_conv *conv, bool backward) {
     const struct dd_shape s = conv->in;
     struct data_blocking b = {.rb = dd_shape_blocks(backward ? conv->out : conv->in),
                               .ob = dd_shape_blocks(backward ? conv->in : conv->out)};
-    b.ou = b.ob % 2 == 0 ? 2 : 1; /* 8 accumulators hide the latency of multiply-adds, and 16 registers hold them */
-    b.tb = 8 / b.ou;
+    b.ou = side_by_side(b.ob);
+    b.tb = 8 / b.ou; /* 8 accumulators hide the latency of multiply-adds, and 16 registers hold them */
     b.tiling = make_tiling(info, s, b.tb);
     choose_groups(&b, s.v);
     const int most = smaller(SLICES_MOST, larger(SLICES_LEAST, ITEMS_PER_UNIT * (int)info->compute_units));
@@ -236,9 +241,24 @@ static bool supports(const struct dd_device_info *info, const struct dd_conv *co
     return data_bytes(&b, v) + band_bytes(&b.tiling, conv->in) <= PRIVATE_BYTES;
 }
 
-/* Bytes of all transformed weights: U[frequency][...] */
-static size_t transformed_bytes(const struct data_blocking *b, int v) {
-    return (size_t)frequencies(b->tiling.tm) * b->rb * b->ob * v * v * sizeof(float);
+/* U, as block_data takes it apart. */
+static bool weight_form(const struct dd_conv *conv, enum dd_conv_direction direction, struct dd_weight_form *form) {
+    const bool backward = direction == DD_CONV_BACKWARD_DATA;
+    const int produced = dd_shape_blocks(backward ? conv->in : conv->out);
+    *form = (struct dd_weight_form){.tile = choose_tile(conv->in),
+                                    .transposed = backward,
+                                    .reduced = dd_shape_blocks(backward ? conv->out : conv->in),
+                                    .produced = produced,
+                                    .unit = side_by_side(produced),
+                                    .taps = 9,
+                                    .v = conv->in.v};
+    return direction != DD_CONV_BACKWARD_WEIGHTS;
+}
+
+static size_t form_bytes(const struct dd_conv *conv, enum dd_conv_direction direction) {
+    struct dd_weight_form transformed;
+    weight_form(conv, direction, &transformed);
+    return dd_weight_form_floats(&transformed) * sizeof(float);
 }
 
 static size_t partial_bytes(const struct weight_blocking *b, int v) {
@@ -253,14 +273,14 @@ static void needs(const struct dd_device_info *info, const struct dd_conv *conv,
         struct weight_blocking b = block_weights(info, conv), fused;
         size_t both = 0;
         if (block_both(info, conv, &data, &fused))
-            both = transformed_bytes(&data, v) + partial_bytes(&fused, v);
+            both = form_bytes(conv, DD_CONV_BACKWARD_DATA) + partial_bytes(&fused, v);
         needs->slices = 0;
         needs->workspace = partial_bytes(&b, v) > both ? partial_bytes(&b, v) : both;
         return;
     }
     const struct data_blocking b = block_data(info, conv, direction == DD_CONV_BACKWARD_DATA);
     needs->slices = needs->both_slices = b.slices;
-    needs->workspace = transformed_bytes(&b, v);
+    needs->workspace = form_bytes(conv, direction);
 }
 
 /* ---- launches ---- */
@@ -284,16 +304,12 @@ static void describe(char *label, size_t size, const char *kernel, const char *v
              conv->in.h, conv->in.w);
 }
 
-/* U of w at the start of the workspace. */
-static dd_status add_transform(dd_device *device, const struct data_blocking *b, int v, bool transposed, cl_mem w,
-                               cl_mem workspace, struct dd_launches *list) {
-    char options[64], label[64];
-    const struct dd_kernel_spec spec =
-        make_spec("conv/winograd_weights.cl", "winograd_weights", options, label, b->rb * v, b->ob, 1);
-    snprintf(options, sizeof options, "-DV=%d -DTM=%d", v, b->tiling.tm);
-    snprintf(label, sizeof label, "winograd_weights%s_f%d_v%d", transposed ? "_transposed" : "", b->tiling.tm, v);
-    return DD_ADD(list, device, &spec, DD_MEM(w), DD_MEM(workspace), DD_INT(b->rb), DD_INT(b->ob), DD_INT(b->ou),
-                  DD_INT(transposed));
+/* The form of w that a direction reads: the caller's, or made at the start of the workspace. */
+static dd_status have_form(dd_device *device, const struct dd_conv *conv, enum dd_conv_direction direction, cl_mem w,
+                           cl_mem made, cl_mem workspace, struct dd_launches *list, cl_mem *u) {
+    struct dd_weight_form transformed;
+    weight_form(conv, direction, &transformed);
+    return dd_weight_have(device, &transformed, w, made, workspace, list, u);
 }
 
 /* dw from the partial sums that lie `first` vectors from the workspace's start on. */
@@ -301,8 +317,8 @@ static dd_status add_reduce(dd_device *device, const struct weight_blocking *b, 
                             cl_mem dw, struct dd_launches *list) {
     char options[64], label[64];
     const struct dd_kernel_spec spec =
-        make_spec("conv/winograd_weights.cl", "winograd_reduce", options, label, b->xb * b->gb * 9, 1, 1);
-    snprintf(options, sizeof options, "-DV=%d -DTM=%d", v, b->tiling.tm);
+        make_spec("conv/winograd_reduce.cl", "winograd_reduce", options, label, b->xb * b->gb * 9, 1, 1);
+    snprintf(options, sizeof options, "-DV=%d", v);
     snprintf(label, sizeof label, "winograd_reduce_v%d", v);
     return DD_ADD(list, device, &spec, DD_MEM(workspace), DD_INT(first), DD_MEM(dw), DD_INT(b->slices));
 }
@@ -370,10 +386,11 @@ static dd_status forward(dd_device *device, const struct dd_conv *conv, const st
     const int used = tiling_options(options, sizeof options, &b.tiling, conv->in, b.tb);
     data_options(options, sizeof options, used, &b, STATISTICS);
     describe(label, sizeof label, spec.kernel, "", &b.tiling, conv);
-    DD_TRY(add_transform(device, &b, conv->in.v, false, args->w, args->workspace, list));
+    cl_mem u;
+    DD_TRY(have_form(device, conv, DD_CONV_FORWARD, args->w, args->form, args->workspace, list, &u));
     return DD_ADD(list, device, &spec, DD_MEM(args->x), DD_MEM(args->prologue.scale), DD_MEM(args->prologue.shift),
-                  DD_MEM(args->workspace), DD_MEM(args->y), DD_MEM(args->stats.sums), DD_INT(conv->in.n),
-                  DD_INT(b.bands_per_slice), DD_INT(affine_flags(&args->prologue) | partials_flag(&args->stats)));
+                  DD_MEM(u), DD_MEM(args->y), DD_MEM(args->stats.sums), DD_INT(conv->in.n), DD_INT(b.bands_per_slice),
+                  DD_INT(affine_flags(&args->prologue) | partials_flag(&args->stats)));
 }
 
 static dd_status backward_data(dd_device *device, const struct dd_conv *conv,
@@ -387,11 +404,12 @@ static dd_status backward_data(dd_device *device, const struct dd_conv *conv,
     const int used = tiling_options(options, sizeof options, &b.tiling, conv->in, b.tb);
     data_options(options, sizeof options, used, &b, epilogue);
     describe(label, sizeof label, spec.kernel, epilogue_name(epilogue), &b.tiling, conv);
-    DD_TRY(add_transform(device, &b, conv->in.v, true, args->w, args->workspace, list));
+    cl_mem u;
+    DD_TRY(have_form(device, conv, DD_CONV_BACKWARD_DATA, args->w, args->form, args->workspace, list, &u));
     return DD_ADD(list, device, &spec, DD_MEM(dz->g), DD_MEM(gradient_z(dz)), DD_MEM(dz->k1), DD_MEM(dz->k2),
-                  DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(args->workspace),
-                  DD_MEM(args->dx), DD_MEM(masking(args)), DD_MEM(args->mask.scale), DD_MEM(args->mask.shift),
-                  DD_MEM(args->mean), DD_MEM(args->sums.sums), DD_INT(conv->in.n), DD_INT(b.bands_per_slice),
+                  DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(u), DD_MEM(args->dx),
+                  DD_MEM(masking(args)), DD_MEM(args->mask.scale), DD_MEM(args->mask.shift), DD_MEM(args->mean),
+                  DD_MEM(args->sums.sums), DD_INT(conv->in.n), DD_INT(b.bands_per_slice),
                   DD_INT(gradient_flags(dz) | partials_flag(&args->sums)));
 }
 
@@ -424,7 +442,7 @@ static dd_status backward(dd_device *device, const struct dd_conv *conv, const s
     }
     const struct dd_gradient *dz = &data->dz;
     const enum epilogue epilogue = data_epilogue(data);
-    const size_t offset = transformed_bytes(&b, conv->in.v) / sizeof(float) / (size_t)conv->in.v;
+    const size_t offset = form_bytes(conv, DD_CONV_BACKWARD_DATA) / sizeof(float) / (size_t)conv->in.v;
     char options[320], label[64];
     const struct dd_kernel_spec spec =
         make_spec("conv/winograd_bwd.cl", "winograd_bwd", options, label, w.slices, 1, 1);
@@ -432,11 +450,12 @@ static dd_status backward(dd_device *device, const struct dd_conv *conv, const s
     used = data_options(options, sizeof options, used, &b, epilogue);
     weight_options(options, sizeof options, used, &w);
     describe(label, sizeof label, spec.kernel, epilogue_name(epilogue), &b.tiling, conv);
-    DD_TRY(add_transform(device, &b, conv->in.v, true, data->w, data->workspace, list));
+    cl_mem u;
+    DD_TRY(have_form(device, conv, DD_CONV_BACKWARD_DATA, data->w, data->form, data->workspace, list, &u));
     DD_TRY(DD_ADD(list, device, &spec, DD_MEM(dz->g), DD_MEM(gradient_z(dz)), DD_MEM(dz->k1), DD_MEM(dz->k2),
-                  DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(data->workspace),
-                  DD_MEM(data->dx), DD_MEM(masking(data)), DD_MEM(data->mask.scale), DD_MEM(data->mask.shift),
-                  DD_MEM(data->mean), DD_MEM(data->sums.sums), DD_MEM(weights->x), DD_MEM(weights->prologue.scale),
+                  DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(u), DD_MEM(data->dx),
+                  DD_MEM(masking(data)), DD_MEM(data->mask.scale), DD_MEM(data->mask.shift), DD_MEM(data->mean),
+                  DD_MEM(data->sums.sums), DD_MEM(weights->x), DD_MEM(weights->prologue.scale),
                   DD_MEM(weights->prologue.shift), DD_MEM(data->workspace), DD_INT(offset), DD_INT(conv->in.n),
                   DD_INT(w.bands_per_slice), DD_INT(b.bands_per_slice),
                   DD_INT(affine_flags(&weights->prologue) | gradient_flags(dz) | partials_flag(&data->sums))));
@@ -447,6 +466,7 @@ const struct dd_conv_algorithm dd_conv_winograd = {
     .name = "winograd",
     .supports = supports,
     .needs = needs,
+    .form = weight_form,
     .forward = forward,
     .backward_data = backward_data,
     .backward_weights = backward_weights,

@@ -63,6 +63,7 @@ static dd_status add_conv_backward(struct dd_plan *plan, int conv, struct dd_gra
         return weights_by->backward_weights(plan->device, shape, &weights, list);
     struct dd_conv_backward_data_args data = {.dz = dz,
                                               .w = plan->store.weight[conv],
+                                              .form = dd_form(plan, conv, DD_CONV_BACKWARD_DATA),
                                               .dx = input->dx,
                                               .accumulate = input->accumulate,
                                               .workspace = plan->workspace};

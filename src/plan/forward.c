@@ -33,6 +33,7 @@ static dd_status add_conv(struct dd_plan *plan, int conv, int n, enum dd_pass_mo
     struct dd_conv_forward_args args = {.x = x,
                                         .prologue = prologue,
                                         .w = plan->store.weight[conv],
+                                        .form = dd_form(plan, conv, DD_CONV_FORWARD),
                                         .y = dd_raw(plan, conv),
                                         .workspace = plan->workspace};
     const bool batch_statistics = mode == DD_PASS_TRAIN || mode == DD_PASS_RECALIBRATE;

@@ -31,6 +31,10 @@ struct dd_layout {
     int last_gradient; /* of the loss by the last unit's output */
     struct dd_memory_arenas arenas;
     size_t workspace_bytes, partial_bytes;
+    struct dd_weight_entry *forms; /* [form_count] of weights (ops/weights.h), made by one launch */
+    int form_count;
+    size_t form_floats;
+    int (*form_of)[DD_CONV_DIRECTIONS]; /* [convs] index into forms; -1: none, or not kept */
     /* parameters, in floats */
     int granule;
     size_t *param_offset; /* [params]; trainable ones in the parameter buffer, statistics in their own */
@@ -155,6 +159,9 @@ struct dd_plan {
     struct dd_drop *drops; /* of width dropout */
     int drop_count;
     size_t drop_capacity;
+    cl_mem forms, form_table, *form_views; /* views: [layout.form_count] */
+    struct dd_launches make_forms;         /* empty if there are none */
+    bool forms_current;                    /* made, or queued to be, since the weights changed */
     struct dd_source sources[DD_SOURCES];
     struct dd_slot slots[DD_RUN_AHEAD];
     int slot_first, slot_used;
@@ -163,6 +170,20 @@ struct dd_plan {
 /* params.c */
 dd_status dd_store_create(struct dd_plan *plan);
 void dd_store_destroy(struct dd_plan *plan);
+
+/* forms.c: the weights as convolution kernels read them. */
+/** Places the forms that choice asks for; a pure function, after the parameters have been placed. */
+void dd_forms_place(struct dd_layout *layout, const struct dd_device_info *info, const struct dd_plan_choice *choice);
+dd_status dd_forms_create(struct dd_plan *plan);
+void dd_forms_destroy(struct dd_plan *plan);
+/** Enqueues the launch that makes them, unless they are current: before any convolution may read them. */
+dd_status dd_forms_make(struct dd_plan *plan);
+
+/** The kept form of a convolution's weights; NULL: none. */
+static inline cl_mem dd_form(const struct dd_plan *plan, int conv, enum dd_conv_direction direction) {
+    const int index = plan->layout.form_of[conv][direction];
+    return index >= 0 ? plan->form_views[index] : NULL;
+}
 
 /* forward.c: builds pass for n images (freed by dd_forward_free). */
 dd_status dd_forward_build(struct dd_plan *plan, int n, enum dd_pass_mode mode, struct dd_forward_pass *pass);

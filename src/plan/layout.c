@@ -264,11 +264,14 @@ static dd_status allocate(struct dd_layout *layout, const struct dd_net *net) {
     layout->shapes = dd_calloc(convs, sizeof *layout->shapes);
     layout->raw = dd_calloc(convs, sizeof *layout->raw);
     layout->bn_offset = dd_calloc(convs, sizeof *layout->bn_offset);
+    layout->forms = dd_calloc(2 * convs, sizeof *layout->forms);
+    layout->form_of = dd_calloc(convs, sizeof *layout->form_of);
     layout->units = dd_calloc(units, sizeof *layout->units);
     layout->tensors = dd_calloc(convs + 5 * units + 16, sizeof *layout->tensors);
     layout->param_offset = dd_calloc((size_t)net->param_count, sizeof *layout->param_offset);
     if (layout->layers == NULL || layout->shapes == NULL || layout->raw == NULL || layout->bn_offset == NULL ||
-        layout->units == NULL || layout->tensors == NULL || layout->param_offset == NULL)
+        layout->forms == NULL || layout->form_of == NULL || layout->units == NULL || layout->tensors == NULL ||
+        layout->param_offset == NULL)
         return dd_fail_memory("plan of the network", convs * sizeof *layout->shapes);
     return DD_OK;
 }
@@ -290,6 +293,7 @@ dd_status dd_layout_make(const struct dd_net *net, const struct dd_device_info *
         live_backward(layout, net, t);
     size_workspace(layout, net, info, choice);
     place_params(layout, net);
+    dd_forms_place(layout, info, choice);
     DD_GOTO(status, error,
             dd_memory_place(layout->tensors, layout->tensor_count, alignment, (size_t)info->max_alloc_bytes,
                             &layout->arenas));
@@ -304,6 +308,8 @@ void dd_layout_free(struct dd_layout *layout) {
     free(layout->shapes);
     free(layout->raw);
     free(layout->bn_offset);
+    free(layout->forms);
+    free(layout->form_of);
     free(layout->units);
     free(layout->tensors);
     free(layout->param_offset);
@@ -314,6 +320,8 @@ uint64_t dd_layout_bytes(const struct dd_layout *layout, const struct dd_net *ne
     uint64_t bytes = layout->workspace_bytes + 2 * layout->partial_bytes;
     for (int i = 0; i < layout->arenas.count; i++)
         bytes += layout->arenas.bytes[i];
+    if (layout->form_count > 0)
+        bytes += sizeof(float) * layout->form_floats + dd_weight_table_bytes(layout->form_count);
     const uint64_t sets = layout->options.training ? 3 : 1;
     bytes += sizeof(float) * (sets * layout->param_floats + (DD_BN_WORK_VECTORS + 4) * (uint64_t)layout->bn_floats);
     bytes += sizeof(float) * ((uint64_t)net->channels * net->height * net->width + 6ull * layout->options.batch);

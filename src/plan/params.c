@@ -211,6 +211,7 @@ done:
 }
 
 dd_status dd_plan_upload(dd_plan *plan, enum dd_plan_set set, float *const *values) {
+    plan->forms_current = false;
     DD_TRY(transfer(plan, set, true, values, true));
     return transfer(plan, set, false, values, true);
 }

@@ -146,6 +146,7 @@ static dd_status create_all(struct dd_plan *plan) {
     DD_TRY(dd_store_create(plan));
     DD_TRY(create_buffers(plan));
     DD_TRY(create_slots(plan));
+    DD_TRY(dd_forms_create(plan));
     return build_launches(plan);
 }
 
@@ -224,6 +225,7 @@ void dd_plan_destroy(dd_plan **handle) {
                          &plan->sample_rank, &plan->metrics};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         dd_buffer_release(plan->device, buffers[i]);
+    dd_forms_destroy(plan);
     dd_store_destroy(plan);
     destroy_slots(plan);
     dd_layout_free(&plan->layout);

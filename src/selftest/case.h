@@ -70,6 +70,8 @@ dd_status dd_case_dropout(dd_device *device, const struct dd_dropout_case *dropo
 
 dd_status dd_case_loss(dd_device *device, int classes, int n, uint64_t seed, struct dd_case_result *result);
 dd_status dd_case_sgd(dd_device *device, int granules, int granule, uint64_t seed, struct dd_case_result *result);
+/** Forms of convolution weights of every kind, made by one launch. */
+dd_status dd_case_weights(dd_device *device, int v, uint64_t seed, struct dd_case_result *result);
 /** n images drawn from `images` stored ones, crops up to pad outside. shape.v = 1. */
 dd_status dd_case_augment(dd_device *device, struct dd_shape shape, int images, int pad, uint64_t seed,
                           struct dd_case_result *result);

@@ -164,6 +164,11 @@ static void sgd(struct dd_sweep *sweep) {
                       "%d granules of %d", sizes[i][0], sizes[i][1]);
 }
 
+static void weights(struct dd_sweep *sweep) {
+    dd_sweep_take(sweep, dd_case_weights(sweep->device, sweep->v, sweep->seed, &sweep->result), "forms, V = %d",
+                  sweep->v);
+}
+
 static void augment(struct dd_sweep *sweep) {
     struct dd_shape shape;
     for (int i = 0; dd_sweep_shape(sweep, &i, &shape);) {
@@ -185,5 +190,6 @@ const struct dd_family dd_op_families[] = {
     {"dropout", true, dropout},
     {"softmax cross-entropy", false, loss},
     {"sgd", false, sgd},
+    {"weight forms", true, weights},
     {0},
 };

@@ -462,14 +462,15 @@ static void test_launch_count(void **state) {
     for (size_t s = 0; s < 3; s++) {
         struct fixture *f = make("resnet14", shortcuts[s], &default_options);
         unsigned char gates[8] = {1, 1, 1, 1, 1, 1};
-        const uint64_t others = launches_of_step(f, 1, gates) - launches_of_lists(f, gates);
+        launches_of_step(f, 1, gates); /* the first makes the forms of the uploaded weights as well */
+        const uint64_t others = launches_of_step(f, 2, gates) - launches_of_lists(f, gates);
         for (int u = 1; u < f->net->unit_count; u += 2) {
             const uint64_t before = launches_of_lists(f, gates);
             gates[u] = 0;
             /* two convolutions with their BN: at least convolve and finish each, forward; weights, data and finish
              * each, backward */
             assert_true(before - launches_of_lists(f, gates) >= 10);
-            assert_int_equal(launches_of_step(f, 2, gates), others + launches_of_lists(f, gates));
+            assert_int_equal(launches_of_step(f, 3, gates), others + launches_of_lists(f, gates));
         }
         destroy(f);
     }
@@ -489,9 +490,10 @@ static void test_dropout_launches(void **state) {
         options.unit_dropout = ratios[i][1];
         struct fixture *f = make("resnet14", "conv", &options);
         unsigned char gates[8] = {1, 1, 1, 1, 1, 1};
-        launches[i][0] = launches_of_step(f, 1, gates);
+        launches_of_step(f, 1, gates); /* makes the forms of what was uploaded, too */
+        launches[i][0] = launches_of_step(f, 2, gates);
         gates[1] = gates[3] = 0;
-        launches[i][1] = launches_of_step(f, 2, gates);
+        launches[i][1] = launches_of_step(f, 3, gates);
         tensors[i] = f->plan->layout.tensor_count;
         const int lists = f->net->unit_count + f->net->unit_count - 1; /* all but the first unit have two, on */
         assert_int_equal(f->plan->drop_count, i == 0 ? 0 : i == 1 ? 2 : 2 * lists);
@@ -518,6 +520,61 @@ static void test_dropout_by_iteration(void **state) {
         assert_true(first == again && first != second);
         destroy(f);
     }
+}
+
+/* Launches of ResNet-20 with V = 16 on a CPU of four units, by the gate (off, on). A launch that waits for the one
+ * before it costs up to 70 us on a CPU, so a number here may be lowered and should not rise. */
+struct launch_counts {
+    const char *shortcut;
+    int forward[2], backward_off; /* of a unit that changes no dimensions and reads a stored input */
+    int last_off[2];              /* of the last unit, which has no reader that could do the rest: forward, backward */
+    int backward_on[3];           /* in a stage of 16, 32, 64 channels: both gradients in one kernel, or in two */
+    int raw;                      /* more, backward, where it reads a raw convolution, whose batch norm it finishes */
+    int fixed;                    /* input, stem, head, update, and the one that makes all forms of weights */
+};
+
+static void expect_unit_counts(const struct fixture *f, int u, const struct launch_counts *expected) {
+    const struct dd_unit_lists *forward = &f->plan->train.units[u], *backward = &f->plan->backward_units[u];
+    const bool last = u + 1 == f->net->unit_count;
+    const int wanted[4] = {last ? expected->last_off[0] : expected->forward[0], expected->forward[1],
+                           last ? expected->last_off[1] : expected->backward_off,
+                           expected->backward_on[f->net->units[u].stage - 1]};
+    for (int read = 0; read < DD_UNIT_READS; read++) {
+        if (read == DD_READ_RAW && !dd_unit_leaves_raw(f->net, u - 1))
+            continue;
+        for (int i = 0; i < 4; i++) {
+            const int count = (i < 2 ? forward : backward)->at[i % 2][read].count;
+            const int more = read == DD_READ_RAW && i >= 2 ? expected->raw : 0;
+            if (count != wanted[i] + more)
+                fail_msg("%s, unit %d, gate %s, %s, input %d: %d launches, expected %d", expected->shortcut, u,
+                         i % 2 ? "on" : "off", i < 2 ? "forward" : "backward", read, count, wanted[i] + more);
+        }
+    }
+}
+
+/** The launches of units and of a whole step, in numbers. */
+static void test_launches_are_few(void **state) {
+    (void)state;
+    static const struct launch_counts expected[] = {{"identity", {0, 5}, 0, {0, 0}, {7, 7, 9}, 0, 19},
+                                                    {"conv", {2, 7}, 2, {3, 4}, {10, 10, 12}, 1, 19}};
+    if (device->info.type != DD_DEVICE_CPU)
+        skip(); /* its convolutions are others */
+    const unsigned units = device->info.compute_units;
+    device->info.compute_units = 4;
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        struct dd_plan_options options = default_options;
+        options.vector = 16;
+        struct fixture *f = make_sized("resnet20", expected[i].shortcut, 32, &options);
+        unsigned char gates[16];
+        memset(gates, 1, sizeof gates);
+        launches_of_step(f, 1, gates); /* makes the forms of what was uploaded, too */
+        assert_int_equal(launches_of_step(f, 2, gates) - launches_of_lists(f, gates), expected[i].fixed);
+        for (int u = 0; u < f->net->unit_count; u++)
+            if (f->net->units[u].stride == 1)
+                expect_unit_counts(f, u, &expected[i]);
+        destroy(f);
+    }
+    device->info.compute_units = units;
 }
 
 /** Nothing of a primary path is in the lists of a gate that is off. */
@@ -641,6 +698,39 @@ static void test_dropout_rests(void **state) {
     }
 }
 
+static void evaluate(struct fixture *f, float *logits) {
+    float losses[BATCH];
+    int32_t ranks[BATCH];
+    check(dd_plan_evaluate(f->plan, DD_SOURCE_TEST, 0, BATCH, DD_STATISTICS_RUNNING, ranks, losses, logits));
+}
+
+/** The weights as convolutions read them follow an upload and an update: evaluations before, between and after. */
+static void test_forms_follow_weights(void **state) {
+    (void)state;
+    struct fixture *f = make("resnet14", "conv", &default_options);
+    unsigned char gates[8] = {1, 0, 1, 1, 0, 1};
+    float first[BATCH * CLASSES], trained[BATCH * CLASSES], again[BATCH * CLASSES], loaded[BATCH * CLASSES];
+    float **start = host_set(f->net, false);
+    check(dd_plan_bind(f->plan, DD_SOURCE_TEST, &f->images));
+    check(dd_plan_download(f->plan, DD_SET_VALUE, start));
+    evaluate(f, first);
+    step(f, 1, gates, 0.05);
+    evaluate(f, trained);
+    assert_memory_not_equal(trained, first, sizeof first);
+    download(f);
+    check(dd_plan_upload(f->plan, DD_SET_VALUE, start));
+    evaluate(f, again);
+    assert_memory_equal(again, first, sizeof first);
+    struct fixture *fresh = make("resnet14", "conv", &default_options); /* what the step left, loaded elsewhere */
+    check(dd_plan_bind(fresh->plan, DD_SOURCE_TEST, &fresh->images));
+    check(dd_plan_upload(fresh->plan, DD_SET_VALUE, f->values));
+    evaluate(fresh, loaded);
+    assert_memory_equal(loaded, trained, sizeof trained);
+    free_set(f->net, start);
+    destroy(fresh);
+    destroy(f);
+}
+
 /** Recalibration over the same batch twice is the batch's own statistics: mean of means, mean of unbiased variances. */
 static void test_recalibration(void **state) {
     (void)state;
@@ -708,11 +798,13 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_launch_count),
         cmocka_unit_test(test_dropout_launches),
         cmocka_unit_test(test_dropout_by_iteration),
+        cmocka_unit_test(test_launches_are_few),
         cmocka_unit_test(test_off_lists_are_small),
         cmocka_unit_test(test_step_creates_nothing),
         cmocka_unit_test(test_same_bits_twice),
         cmocka_unit_test(test_inference),
         cmocka_unit_test(test_dropout_rests),
+        cmocka_unit_test(test_forms_follow_weights),
         cmocka_unit_test(test_recalibration),
         cmocka_unit_test(test_imagenet_form),
         cmocka_unit_test(test_bottleneck),

@@ -1,28 +1,12 @@
 /*
- * The small companions of the direct kernels: weights in the order that backward data wants, and the sum of backward
- * weights' slices. Extents are arguments, so that one program serves every convolution of a network.
- * Build option: SV, as in direct.clh (default V).
+ * The companion of the direct backward-weights kernels: the sum of their slices. Extents are arguments, so that one
+ * program serves every convolution of a network. Build option: SV, as in direct.clh (default V).
  */
 #include "common.clh"
 
 #ifndef SV
 #define SV V
 #endif
-
-/*
- * w [target][source][taps][V source][V target] -> wt [source][target][taps][V target][V source], blocks of V channels.
- * Global size: taps x sources x targets. Reads and writes each weight once.
- */
-__kernel DD_SINGLE void direct_transpose(__global const float *restrict w, __global float *restrict wt)
-{
-    const int tap = get_global_id(0), taps = get_global_size(0);
-    const int s = get_global_id(1), sources = get_global_size(1), t = get_global_id(2), targets = get_global_size(2);
-    __global const float *from = w + (((size_t)t * sources + s) * taps + tap) * V * V;
-    __global float *to = wt + (((size_t)s * targets + t) * taps + tap) * V * V;
-    for (int i = 0; i < V; i++)
-        for (int o = 0; o < V; o++)
-            to[o * V + i] = from[i * V + o];
-}
 
 /*
  * dw [targets][sources][taps][SV][V] = sum over slices, in order, of part [slices][targets][sources][taps][SV][V];

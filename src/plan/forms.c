@@ -1,0 +1,77 @@
+/*
+ * Weights in the forms that convolution kernels read (ops/weights.h). One launch makes them all, right after the
+ * update, because every weight changes in every step: those of a unit whose gate is off by weight decay and momentum,
+ * too. For ResNet-56 that is 26 MB a step, about a millisecond of memory traffic where the launches it replaces, two
+ * for each convolution, wait for each other. The part that a gate turns out to leave unread is cheaper to make than to
+ * find: it is known only when the next step's gates are.
+ */
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "plan/internal.h"
+
+/*
+ * A larger form is made before each use, in the workspace: to write it takes longer than to start its launch, and in
+ * large nets such forms would take more memory than all parameters.
+ */
+enum { LARGEST_FORM = 4 << 20 };
+
+static void place(struct dd_layout *layout, const struct dd_device_info *info, const struct dd_plan_choice *choice,
+                  int conv, enum dd_conv_direction direction) {
+    const struct dd_conv_algorithm *algorithm = choice->algorithm[conv][direction];
+    struct dd_weight_form form;
+    layout->form_of[conv][direction] = -1;
+    if (algorithm == NULL || !dd_conv_form(algorithm, &layout->shapes[conv], direction, &form))
+        return;
+    const size_t floats = dd_weight_form_floats(&form), granule = (size_t)layout->granule;
+    const size_t end = layout->form_floats + (floats + granule - 1) / granule * granule;
+    if (floats * sizeof(float) > LARGEST_FORM || end * sizeof(float) > info->max_alloc_bytes)
+        return;
+    layout->form_of[conv][direction] = layout->form_count;
+    layout->forms[layout->form_count++] = (struct dd_weight_entry){
+        .form = form, .from = layout->param_offset[layout->layers[conv]->weight], .to = layout->form_floats};
+    layout->form_floats = end;
+}
+
+void dd_forms_place(struct dd_layout *layout, const struct dd_device_info *info, const struct dd_plan_choice *choice) {
+    for (int i = 0; i < layout->convs; i++) {
+        place(layout, info, choice, i, DD_CONV_FORWARD);
+        layout->form_of[i][DD_CONV_BACKWARD_DATA] = layout->form_of[i][DD_CONV_BACKWARD_WEIGHTS] = -1;
+        if (layout->options.training && i > 0) /* nobody asks for the gradient by the images */
+            place(layout, info, choice, i, DD_CONV_BACKWARD_DATA);
+    }
+}
+
+dd_status dd_forms_create(struct dd_plan *plan) {
+    const struct dd_layout *layout = &plan->layout;
+    if (layout->form_count == 0)
+        return DD_OK;
+    plan->form_views = dd_calloc((size_t)layout->form_count, sizeof *plan->form_views);
+    if (plan->form_views == NULL)
+        return dd_fail_memory("forms of the weights", (size_t)layout->form_count * sizeof *plan->form_views);
+    DD_TRY(dd_buffer_create(plan->device, layout->form_floats * sizeof(float), "forms of the weights", &plan->forms));
+    DD_TRY(dd_buffer_create(plan->device, dd_weight_table_bytes(layout->form_count), "table of the forms",
+                            &plan->form_table));
+    for (int i = 0; i < layout->form_count; i++)
+        DD_TRY(dd_buffer_view(plan->device, plan->forms, layout->forms[i].to * sizeof(float),
+                              dd_weight_form_floats(&layout->forms[i].form) * sizeof(float), &plan->form_views[i]));
+    return dd_weight_add_all(plan->device, layout->forms, layout->form_count, plan->form_table, plan->store.values,
+                             plan->forms, &plan->make_forms);
+}
+
+void dd_forms_destroy(struct dd_plan *plan) {
+    dd_launches_clear(&plan->make_forms);
+    for (int i = 0; plan->form_views != NULL && i < plan->layout.form_count; i++)
+        dd_buffer_release(plan->device, &plan->form_views[i]);
+    free(plan->form_views);
+    dd_buffer_release(plan->device, &plan->form_table);
+    dd_buffer_release(plan->device, &plan->forms);
+}
+
+dd_status dd_forms_make(struct dd_plan *plan) {
+    if (plan->forms_current)
+        return DD_OK;
+    DD_TRY(dd_launches_enqueue(plan->device, &plan->make_forms));
+    plan->forms_current = true;
+    return DD_OK;
+}
