@@ -244,6 +244,10 @@ static void tell_network(const struct dd_run *run) {
             run->net->name, run->net->shortcut, figures.units, (unsigned long long)figures.parameters,
             (double)figures.forward_flops / 1e6, run->config.gate, dd_gate_gated_units(run->gate),
             dd_gate_expected_run(run->gate));
+    if (dd_gate_expected_run(run->gate) < figures.units && run->config.bn_recalibrate == 0)
+        dd_info(
+            "with gates, running batch-norm statistics fit no evaluation well; --bn-recalibrate 40 estimates them anew "
+            "before each (docs/results.md)");
     if (run->config.gate_warmup > 0)
         dd_info("the share of units that are off grows over the first %lld iterations",
                 (long long)run->config.gate_warmup);
