@@ -3,24 +3,13 @@
  * dx is written once. A work-item takes one slice of the pixels in chunks; weight gradients of a slice stay in private
  * memory and are added up afterwards (direct_reduce of direct_reduce.cl).
  *
- * Build options beside V: SOURCES, TARGETS, channel blocks of x and of dz; PIXELS of a chunk, a multiple of BLOCK;
- * BLOCK, pixels of a register block; BLOCK_VALUES, channels of x of a register block of weight gradients (dividing V).
+ * Build options: those of pointwise.clh, SOURCES of x and dx, TARGETS of dz; and BLOCK_VALUES, channels of x of a register
+ * block of weight gradients (dividing V).
  */
 #include "common.clh"
-
-#define SV V
-#define SOURCE_W 1 /* what direct.clh needs of shapes: nothing is staged here */
-#define TARGET_W 1
-#define ROWS 1
-#define KERNEL 1
-#define STRIDE 1
-#define PAD 0
-#define BAND_ROWS 1
-#define BAND_COLS 1
-#define LOAD_STEP 1
+#include "conv/pointwise.clh"
 #include "conv/direct.clh"
 
-#define BLOCK_LINES (BLOCK * V * 4 / LINE)
 #define STEP (SOURCES * V) /* of weight gradients, from target block to target block */
 
 /* Bits of the argument store. */

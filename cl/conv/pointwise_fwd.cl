@@ -2,24 +2,11 @@
  * 1x1 convolution with stride 1 on CPUs, forward, with the statistics of its output: x is read once, y written once. A
  * work-item takes one slice of the pixels in chunks, which are also the slices of the statistics.
  *
- * Build options beside V: SOURCES, TARGETS, channel blocks of x and y; PIXELS of a chunk, a multiple of BLOCK; BLOCK,
- * pixels of a register block.
+ * Build options: those of pointwise.clh; SOURCES are of x, TARGETS of y.
  */
 #include "common.clh"
-
-#define SV V
-#define SOURCE_W 1 /* what direct.clh needs of shapes: nothing is staged here */
-#define TARGET_W 1
-#define ROWS 1
-#define KERNEL 1
-#define STRIDE 1
-#define PAD 0
-#define BAND_ROWS 1
-#define BAND_COLS 1
-#define LOAD_STEP 1
+#include "conv/pointwise.clh"
 #include "conv/direct.clh"
-
-#define BLOCK_LINES (BLOCK * V * 4 / LINE)
 
 /* The statistics of one target block around a value near its mean. */
 struct moments {

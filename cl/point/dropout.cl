@@ -46,6 +46,13 @@ static inline vuint pick(const vuint words[4], vuint e)
 #endif
 }
 
+/* The elements of vector p of a block, counted in N, C, H, W order. */
+static inline vuint element(int p, int block, int plane, int channels)
+{
+    return (vuint)((uint)(p / plane * channels + block * V) * (uint)plane + (uint)(p % plane)) +
+           DD_CHANNELS * (vuint)((uint)plane);
+}
+
 /* x, y [C/V][N][plane][V]: y = x, or ReLU(scale * x + shift), times factor, or 0. */
 __attribute__((reqd_work_group_size(GROUP, 1, 1)))
 kernel void dropout_forward(uint iteration, uint seed_low, uint seed_high, uint unit, uint threshold, float factor,
@@ -60,8 +67,7 @@ kernel void dropout_forward(uint iteration, uint seed_low, uint seed_high, uint 
     const vfloat a = scale[block], b = shift[block];
 #endif
     for (int p = begin; p < end; ++p) {
-        const vuint e = (vuint)((uint)(p / plane * channels + block * V) * (uint)plane + (uint)(p % plane)) +
-                        DD_CHANNELS * (vuint)((uint)plane);
+        const vuint e = element(p, block, plane, channels);
         if (p == begin || p % 4 == 0 || plane % 4 != 0)
             dd_philox(seed_low, seed_high, iteration, unit, STREAM, e >> (vuint)(2u), words);
         vfloat value = x[base + p];
@@ -87,8 +93,7 @@ kernel void dropout_backward(uint iteration, uint seed_low, uint seed_high, uint
     const vfloat a = scale[block], b = shift[block];
 #endif
     for (int p = begin; p < end; ++p) {
-        const vuint e = (vuint)((uint)(p / plane * channels + block * V) * (uint)plane + (uint)(p % plane)) +
-                        DD_CHANNELS * (vuint)((uint)plane);
+        const vuint e = element(p, block, plane, channels);
         if (p == begin || p % 4 == 0 || plane % 4 != 0)
             dd_philox(seed_low, seed_high, iteration, unit, STREAM, e >> (vuint)(2u), words);
         vfloat value = keep(g[base + p] * factor, pick(words, e), threshold);

@@ -235,16 +235,6 @@ static struct dd_kernel_spec plan_spec(const struct plan *plan) {
                                    .local = {1, 1, 1}};
 }
 
-/* The prologue's code in direct.clh: none, affine, affine and ReLU. */
-static int prologue_kind(const struct dd_affine *prologue) {
-    return prologue->scale == NULL ? 0 : prologue->relu ? 2 : 1;
-}
-
-/* The gradient's code in direct.clh: plain, through batch norm, through batch norm and ReLU. */
-static int gradient_kind(const struct dd_gradient *dz) {
-    return dz->k1 == NULL ? 0 : dz->relu.scale == NULL ? 1 : 2;
-}
-
 static dd_status forward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_forward_args *args,
                          struct dd_launches *list) {
     struct dd_kernel_spec spec;
@@ -253,7 +243,7 @@ static dd_status forward(dd_device *device, const struct dd_conv *conv, const st
         return dd_pointwise_forward(device, conv, args, list);
     make_plan(&device->info, conv, DD_CONV_FORWARD, &plan);
     spec = plan_spec(&plan);
-    return DD_ADD(list, device, &spec, DD_MEM(args->x), DD_INT(prologue_kind(&args->prologue)),
+    return DD_ADD(list, device, &spec, DD_MEM(args->x), DD_INT(dd_affine_kind(&args->prologue)),
                   DD_MEM(args->prologue.scale), DD_MEM(args->prologue.shift), DD_MEM(args->w), DD_MEM(args->y),
                   DD_MEM(args->stats.sums), DD_INT(args->stats.sums != NULL), DD_INT(conv->in.n),
                   DD_INT(plan.bands_per_slice));
@@ -292,7 +282,7 @@ static dd_status backward_data(dd_device *device, const struct dd_conv *conv,
     DD_TRY(dd_weight_have(device, &transposed, args->w, args->form, args->workspace, list, &w));
     make_plan(&device->info, conv, DD_CONV_BACKWARD_DATA, &plan);
     spec = plan_spec(&plan);
-    return DD_ADD(list, device, &spec, DD_MEM(dz->g), DD_MEM(dz->z), DD_INT(gradient_kind(dz)), DD_MEM(dz->k1),
+    return DD_ADD(list, device, &spec, DD_MEM(dz->g), DD_MEM(dz->z), DD_INT(dd_gradient_kind(dz)), DD_MEM(dz->k1),
                   DD_MEM(dz->k2), DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(w),
                   DD_MEM(args->dx), DD_INT(store), DD_MEM(args->keep != NULL ? args->keep : args->mask_z),
                   DD_INT(args->mask.scale != NULL), DD_MEM(args->mask.scale), DD_MEM(args->mask.shift),
@@ -329,9 +319,9 @@ static dd_status backward_weights(dd_device *device, const struct dd_conv *conv,
     spec.dims = 3;
     spec.global[1] = (size_t)dd_div_up(dd_shape_blocks(conv->in), plan.group_sources);
     spec.global[2] = (size_t)dd_div_up(dd_shape_blocks(conv->out), plan.group_targets);
-    DD_TRY(DD_ADD(list, device, &spec, DD_MEM(args->x), DD_INT(prologue_kind(&args->prologue)),
+    DD_TRY(DD_ADD(list, device, &spec, DD_MEM(args->x), DD_INT(dd_affine_kind(&args->prologue)),
                   DD_MEM(args->prologue.scale), DD_MEM(args->prologue.shift), DD_MEM(dz->g), DD_MEM(dz->z),
-                  DD_INT(gradient_kind(dz)), DD_MEM(dz->k1), DD_MEM(dz->k2), DD_MEM(dz->k3), DD_MEM(dz->relu.scale),
+                  DD_INT(dd_gradient_kind(dz)), DD_MEM(dz->k1), DD_MEM(dz->k2), DD_MEM(dz->k3), DD_MEM(dz->relu.scale),
                   DD_MEM(dz->relu.shift), DD_MEM(args->workspace), DD_INT(conv->in.n), DD_INT(plan.bands_per_slice)));
     return add_reduce(device, conv, args, plan.slices, list);
 }

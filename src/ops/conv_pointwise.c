@@ -33,8 +33,16 @@ int dd_pointwise_slices(const struct dd_device_info *info, const struct dd_conv 
     return slices > 0 ? (int)slices : 1;
 }
 
-static int prologue_kind(const struct dd_affine *prologue) {
-    return prologue->scale == NULL ? 0 : prologue->relu ? 2 : 1;
+/* One work-item a slice. */
+static struct dd_kernel_spec pointwise_spec(const dd_device *device, const struct dd_conv *conv, const char *source,
+                                            const char *kernel, const char *options, const char *label) {
+    return (struct dd_kernel_spec){.source = source,
+                                   .kernel = kernel,
+                                   .options = options,
+                                   .label = label,
+                                   .dims = 1,
+                                   .global = {(size_t)dd_pointwise_slices(&device->info, conv)},
+                                   .local = {1}};
 }
 
 dd_status dd_pointwise_forward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_forward_args *args,
@@ -44,22 +52,18 @@ dd_status dd_pointwise_forward(dd_device *device, const struct dd_conv *conv, co
     snprintf(options, sizeof options, "-DV=%d -DSOURCES=%d -DTARGETS=%d -DPIXELS=%d -DBLOCK=%d", v,
              dd_shape_blocks(conv->in), dd_shape_blocks(conv->out), FORWARD_CHUNK, BLOCK);
     snprintf(label, sizeof label, "conv_forward_direct_1x1s1_%d_%d_v%d", conv->in.c, conv->out.c, v);
-    const struct dd_kernel_spec spec = {.source = "conv/pointwise_fwd.cl",
-                                        .kernel = "pointwise_forward",
-                                        .options = options,
-                                        .label = label,
-                                        .dims = 1,
-                                        .global = {(size_t)dd_pointwise_slices(&device->info, conv)},
-                                        .local = {1}};
-    return DD_ADD(list, device, &spec, DD_MEM(args->x), DD_INT(prologue_kind(&args->prologue)),
+    const struct dd_kernel_spec spec =
+        pointwise_spec(device, conv, "conv/pointwise_fwd.cl", "pointwise_forward", options, label);
+    return DD_ADD(list, device, &spec, DD_MEM(args->x), DD_INT(dd_affine_kind(&args->prologue)),
                   DD_MEM(args->prologue.scale), DD_MEM(args->prologue.shift), DD_MEM(args->w), DD_MEM(args->y),
                   DD_MEM(args->stats.sums), DD_INT(args->stats.sums != NULL), DD_INT(dd_shape_pixels(conv->out)));
 }
 
-/* The bits STORE_... of pointwise_bwd.cl. */
+enum { STORE_ADD = 1, STORE_MASK = 2, STORE_SUMS = 4 }; /* bits, as in pointwise_bwd.cl */
+
 static int store_kind(const struct dd_conv_backward_data_args *data) {
-    return (data->accumulate ? 1 : 0) | (data->keep != NULL || data->mask_z != NULL ? 2 : 0) |
-           (data->sums.sums != NULL ? 4 : 0);
+    return (data->accumulate ? STORE_ADD : 0) | (data->keep != NULL || data->mask_z != NULL ? STORE_MASK : 0) |
+           (data->sums.sums != NULL ? STORE_SUMS : 0);
 }
 
 dd_status dd_pointwise_backward(dd_device *device, const struct dd_conv *conv,
@@ -72,19 +76,11 @@ dd_status dd_pointwise_backward(dd_device *device, const struct dd_conv *conv,
     snprintf(options, sizeof options, "-DV=%d -DSOURCES=%d -DTARGETS=%d -DPIXELS=%d -DBLOCK=%d -DBLOCK_VALUES=%d", v,
              dd_shape_blocks(conv->in), dd_shape_blocks(conv->out), BACKWARD_CHUNK, BLOCK, v);
     snprintf(label, sizeof label, "conv_backward_direct_1x1s1_%d_%d_v%d", conv->in.c, conv->out.c, v);
-    const struct dd_kernel_spec spec = {.source = "conv/pointwise_bwd.cl",
-                                        .kernel = "pointwise_backward",
-                                        .options = options,
-                                        .label = label,
-                                        .dims = 1,
-                                        .global = {(size_t)dd_pointwise_slices(&device->info, conv)},
-                                        .local = {1}};
-    return DD_ADD(list, device, &spec, DD_MEM(weights->x), DD_INT(prologue_kind(prologue)), DD_MEM(prologue->scale),
-                  DD_MEM(prologue->shift), DD_MEM(dz->g), DD_MEM(dz->z),
-                  DD_INT(dz->k1 == NULL           ? 0
-                         : dz->relu.scale == NULL ? 1
-                                                  : 2),
-                  DD_MEM(dz->k1), DD_MEM(dz->k2), DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift),
-                  DD_MEM(data->w), DD_MEM(data->dx), DD_INT(store_kind(data)), DD_MEM(data->mean),
-                  DD_MEM(data->sums.sums), DD_MEM(weights->workspace), DD_INT(dd_shape_pixels(conv->out)));
+    const struct dd_kernel_spec spec =
+        pointwise_spec(device, conv, "conv/pointwise_bwd.cl", "pointwise_backward", options, label);
+    return DD_ADD(list, device, &spec, DD_MEM(weights->x), DD_INT(dd_affine_kind(prologue)), DD_MEM(prologue->scale),
+                  DD_MEM(prologue->shift), DD_MEM(dz->g), DD_MEM(dz->z), DD_INT(dd_gradient_kind(dz)), DD_MEM(dz->k1),
+                  DD_MEM(dz->k2), DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(data->w),
+                  DD_MEM(data->dx), DD_INT(store_kind(data)), DD_MEM(data->mean), DD_MEM(data->sums.sums),
+                  DD_MEM(weights->workspace), DD_INT(dd_shape_pixels(conv->out)));
 }

@@ -30,6 +30,14 @@ struct dd_gradient {
     struct dd_affine relu;
 };
 
+/** How kernels are told of the two: prologue none, affine, with ReLU; gradient plain, through batch norm, and ReLU. */
+static inline int dd_affine_kind(const struct dd_affine *affine) {
+    return affine->scale == NULL ? 0 : affine->relu ? 2 : 1;
+}
+static inline int dd_gradient_kind(const struct dd_gradient *gradient) {
+    return gradient->k1 == NULL ? 0 : gradient->relu.scale == NULL ? 1 : 2;
+}
+
 /**
  * Partial sums over slices of the pixels, merged later in slice order.
  * Forward statistics: [slices][3][C padded]: count, mean, M2 = sum (z - mean)^2 of the slice.

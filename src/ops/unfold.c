@@ -29,15 +29,6 @@ static struct dd_kernel_spec spread_spec(const char *kernel, const char *options
     return spec;
 }
 
-/* The arguments `kind`: numbers of the kernels' enums. */
-static int prologue_kind(const struct dd_affine *prologue) {
-    return !prologue->scale ? 0 : prologue->relu ? 2 : 1;
-}
-
-static int gradient_kind(const struct dd_gradient *gradient) {
-    return !gradient->k1 ? 0 : gradient->relu.scale ? 2 : 1;
-}
-
 dd_status dd_unfold(dd_device *device, const struct dd_part *part, cl_mem x, const struct dd_affine *prologue,
                     struct dd_matrix to, struct dd_launches *list) {
     const struct dd_conv *conv = part->conv;
@@ -49,7 +40,7 @@ dd_status dd_unfold(dd_device *device, const struct dd_part *part, cl_mem x, con
     return DD_ADD(list, device, &spec, DD_MEM(x), DD_MEM(prologue->scale), DD_MEM(prologue->shift), DD_MEM(to.buffer),
                   DD_INT(to.offset), DD_INT(conv->in.h), DD_INT(conv->in.w), DD_INT(conv->out.h), DD_INT(conv->out.w),
                   DD_INT(conv->in.n), DD_INT(part->first), DD_INT(part->count), DD_INT(spread.run),
-                  DD_INT(prologue_kind(prologue)));
+                  DD_INT(dd_affine_kind(prologue)));
 }
 
 dd_status dd_unfold_transposed(dd_device *device, const struct dd_part *part, cl_mem x,
@@ -64,7 +55,7 @@ dd_status dd_unfold_transposed(dd_device *device, const struct dd_part *part, cl
     return DD_ADD(list, device, &spec, DD_MEM(x), DD_MEM(prologue->scale), DD_MEM(prologue->shift), DD_MEM(to.buffer),
                   DD_INT(to.offset), DD_INT(conv->in.c), DD_INT(each), DD_INT(to.columns), DD_INT(to.rows),
                   DD_INT(conv->in.h), DD_INT(conv->in.w), DD_INT(conv->out.h), DD_INT(conv->out.w), DD_INT(conv->in.n),
-                  DD_INT(part->first), DD_INT(part->count), DD_INT(spread.run), DD_INT(prologue_kind(prologue)));
+                  DD_INT(part->first), DD_INT(part->count), DD_INT(spread.run), DD_INT(dd_affine_kind(prologue)));
 }
 
 dd_status dd_gradient_matrix(dd_device *device, const struct dd_part *part, const struct dd_gradient *gradient,
@@ -79,7 +70,7 @@ dd_status dd_gradient_matrix(dd_device *device, const struct dd_part *part, cons
                   DD_MEM(gradient->k2), DD_MEM(gradient->k3), DD_MEM(gradient->relu.scale),
                   DD_MEM(gradient->relu.shift), DD_MEM(to.buffer), DD_INT(to.offset), DD_INT(out.h * out.w),
                   DD_INT(out.n), DD_INT(part->first), DD_INT(part->count), DD_INT(spread.run),
-                  DD_INT(gradient_kind(gradient)));
+                  DD_INT(dd_gradient_kind(gradient)));
 }
 
 dd_status dd_gradient_transposed(dd_device *device, const struct dd_part *part, const struct dd_gradient *gradient,
@@ -93,7 +84,7 @@ dd_status dd_gradient_transposed(dd_device *device, const struct dd_part *part, 
                   DD_MEM(gradient->k2), DD_MEM(gradient->k3), DD_MEM(gradient->relu.scale),
                   DD_MEM(gradient->relu.shift), DD_MEM(to.buffer), DD_INT(to.offset), DD_INT(out.c), DD_INT(to.columns),
                   DD_INT(to.rows), DD_INT(out.h * out.w), DD_INT(out.n), DD_INT(part->first), DD_INT(part->count),
-                  DD_INT(spread.run), DD_INT(gradient_kind(gradient)));
+                  DD_INT(spread.run), DD_INT(dd_gradient_kind(gradient)));
 }
 
 enum { FOLD_ADD = 1, FOLD_MASK = 2, FOLD_KEEP = 4 }; /* as in im2col.cl */

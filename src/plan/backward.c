@@ -166,18 +166,18 @@ static dd_status add_join(struct dd_plan *plan, const struct unit_backward *b, i
 
 /** The first primary convolution comes last, behind the shortcut: it adds to and masks what the shortcut wrote, which
  * may lie in g's place. */
-static dd_status build_unit(struct dd_plan *plan, int u, bool gate, enum dd_unit_read source, struct dd_launches *list,
-                            int *gate_launch) {
+static dd_status build_unit(struct dd_plan *plan, int u, bool gate, enum dd_unit_read read,
+                            struct dd_unit_lists *lists) {
     const struct dd_layout *layout = &plan->layout;
     const int go = u + 1 < plan->net->unit_count ? layout->units[u + 1].gradient : layout->last_gradient;
     const struct unit_backward b = {.u = u,
                                     .gate = gate,
-                                    .input = dd_unit_source(plan, u, source),
+                                    .input = dd_unit_source(plan, u, read),
                                     .g = plan->tensors[go],
                                     .dx = plan->tensors[layout->units[u].gradient],
-                                    .list = list};
+                                    .list = &lists->at[gate][read]};
     cl_mem inner = b.g;
-    DD_TRY(add_join(plan, &b, gate_launch));
+    DD_TRY(add_join(plan, &b, &lists->gate_launch));
     for (int j = plan->net->units[u].convs - 1; gate && j > 0; j--)
         DD_TRY(add_primary(plan, &b, j, &inner));
     DD_TRY(add_shortcut(plan, &b));
@@ -185,12 +185,10 @@ static dd_status build_unit(struct dd_plan *plan, int u, bool gate, enum dd_unit
 }
 
 static dd_status build_lists(struct dd_plan *plan, int u, struct dd_unit_lists *lists) {
-    const int sources = dd_unit_leaves_raw(plan->net, u - 1) ? DD_UNIT_READS : 1;
-    int unused;
-    DD_TRY(build_unit(plan, u, true, DD_READ_OUTPUT, &lists->at[1][DD_READ_OUTPUT], &lists->gate_launch));
+    const int reads = dd_unit_leaves_raw(plan->net, u - 1) ? DD_UNIT_READS : 1;
     for (int gate = 0; gate < 2; gate++)
-        for (int source = gate; source < sources; source++)
-            DD_TRY(build_unit(plan, u, gate, (enum dd_unit_read)source, &lists->at[gate][source], &unused));
+        for (int read = 0; read < reads; read++)
+            DD_TRY(build_unit(plan, u, gate, (enum dd_unit_read)read, lists));
     return DD_OK;
 }
 

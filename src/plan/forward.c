@@ -100,9 +100,10 @@ static dd_status add_join(struct dd_plan *plan, int u, int n, bool gate, struct 
 }
 
 static dd_status build_unit(struct dd_plan *plan, int u, int n, enum dd_pass_mode mode, bool gate,
-                            enum dd_unit_read source, struct dd_launches *list, int *gate_launch) {
+                            enum dd_unit_read read, struct dd_unit_lists *lists) {
     const struct dd_unit *unit = &plan->net->units[u];
-    const struct dd_conv_source input = dd_unit_source(plan, u, source);
+    const struct dd_conv_source input = dd_unit_source(plan, u, read);
+    struct dd_launches *list = &lists->at[gate][read];
     cl_mem x = input.x;
     struct dd_affine prologue = input.prologue;
     for (int j = 0; gate && j < unit->convs; j++) {
@@ -110,7 +111,7 @@ static dd_status build_unit(struct dd_plan *plan, int u, int n, enum dd_pass_mod
         DD_TRY(add_conv(plan, conv, n, mode, x, prologue, list));
         x = dd_raw(plan, conv);
         prologue = dd_bn_affine(plan, conv, true);
-        *gate_launch = list->count - 1;
+        lists->gate_launch = list->count - 1; /* the same in all lists that have one */
         if (j == 0 && mode == DD_PASS_TRAIN && plan->layout.units[u].dropped >= 0) {
             DD_TRY(dd_plan_drop_unit(plan, u, list));
             x = plan->tensors[plan->layout.units[u].dropped];
@@ -122,14 +123,13 @@ static dd_status build_unit(struct dd_plan *plan, int u, int n, enum dd_pass_mod
     return gate || !dd_unit_leaves_raw(plan->net, u) ? add_join(plan, u, n, gate, list) : DD_OK;
 }
 
-/** The lists of one unit: in training for both gates and every source, else for gates on. */
+/** The lists of one unit: in training for both gates and every input, else for gates on. */
 static dd_status build_lists(struct dd_plan *plan, int u, int n, enum dd_pass_mode mode, struct dd_unit_lists *lists) {
-    const int sources = mode == DD_PASS_TRAIN && dd_unit_leaves_raw(plan->net, u - 1) ? DD_UNIT_READS : 1;
-    int unused;
-    DD_TRY(build_unit(plan, u, n, mode, true, DD_READ_OUTPUT, &lists->at[1][DD_READ_OUTPUT], &lists->gate_launch));
-    for (int gate = 0; mode == DD_PASS_TRAIN && gate < 2; gate++)
-        for (int source = gate; source < sources; source++)
-            DD_TRY(build_unit(plan, u, n, mode, gate, (enum dd_unit_read)source, &lists->at[gate][source], &unused));
+    const bool training = mode == DD_PASS_TRAIN;
+    const int reads = training && dd_unit_leaves_raw(plan->net, u - 1) ? DD_UNIT_READS : 1;
+    for (int gate = training ? 0 : 1; gate < 2; gate++)
+        for (int read = 0; read < reads; read++)
+            DD_TRY(build_unit(plan, u, n, mode, gate, (enum dd_unit_read)read, lists));
     return DD_OK;
 }
 

@@ -95,8 +95,8 @@ enum dd_unit_read { DD_READ_OUTPUT, DD_READ_RAW, DD_UNIT_READS };
 struct dd_unit_lists {
     struct dd_launches at[2][DD_UNIT_READS];
     cl_mem input[2]; /* what at[..][DD_READ_OUTPUT] reads as the unit's input: see dd_plan.inputs */
-    int gate_launch; /* in at[1][DD_READ_OUTPUT]: the finish of the primary path's last BN, where the masked
-                        reference sets its gate */
+    int gate_launch; /* in both lists at[1]: the finish of the primary path's last BN, where the masked reference sets
+                        its gate */
 };
 
 enum dd_pass_mode { DD_PASS_TRAIN, DD_PASS_RECALIBRATE, DD_PASS_INFER };
@@ -194,8 +194,8 @@ void dd_unit_lists_clear(struct dd_unit_lists *lists);
 dd_status dd_backward_build(struct dd_plan *plan);
 void dd_backward_free(struct dd_plan *plan);
 
-/** step.c: decides hands_on, drops the copies that are not needed then, and prepares sources (freed with the plan). */
-dd_status dd_sources_prepare(struct dd_plan *plan);
+/** step.c: decides hands_on, drops the copies that are not needed then, and prepares inputs (freed with the plan). */
+dd_status dd_inputs_prepare(struct dd_plan *plan);
 /* dropout.c: width dropout. The launches of the head are none where its ratio is 0; those of a unit are for units with
  * a `dropped` tensor. */
 dd_status dd_plan_drop_unit(struct dd_plan *plan, int u, struct dd_launches *list);

@@ -135,7 +135,7 @@ static dd_status build_launches(struct dd_plan *plan) {
         return DD_OK;
     DD_TRY(dd_forward_build(plan, options->batch, DD_PASS_TRAIN, &plan->train));
     DD_TRY(dd_backward_build(plan));
-    DD_TRY(dd_sources_prepare(plan));
+    DD_TRY(dd_inputs_prepare(plan));
     if (options->recalibrate > 0)
         DD_TRY(dd_forward_build(plan, options->batch, DD_PASS_RECALIBRATE, &plan->recalibrate));
     return DD_OK;

@@ -64,7 +64,7 @@ static bool all_rebindable(const struct dd_plan *plan) {
            dd_launches_rebindable(&plan->backward_head, dd_unit_input(plan, units));
 }
 
-dd_status dd_sources_prepare(struct dd_plan *plan) {
+dd_status dd_inputs_prepare(struct dd_plan *plan) {
     const int units = plan->net->unit_count;
     plan->inputs = dd_calloc((size_t)units + 1, sizeof *plan->inputs);
     if (plan->inputs == NULL)
@@ -81,7 +81,7 @@ dd_status dd_sources_prepare(struct dd_plan *plan) {
 }
 
 /** plan->inputs for the gates. */
-static void find_sources(struct dd_plan *plan, const unsigned char *gates) {
+static void find_inputs(struct dd_plan *plan, const unsigned char *gates) {
     cl_mem source = dd_unit_input(plan, 0);
     for (int u = 0; u < plan->net->unit_count; u++) {
         plan->inputs[u] = source;
@@ -115,7 +115,7 @@ static dd_status enqueue_unit(struct dd_plan *plan, struct dd_unit_lists *lists,
 
 dd_status dd_plan_enqueue_forward(dd_plan *plan, const unsigned char *gates) {
     const int units = plan->net->unit_count;
-    find_sources(plan, gates);
+    find_inputs(plan, gates);
     DD_TRY(dd_forms_make(plan)); /* after an upload; else the update has made them */
     DD_TRY(dd_launches_enqueue(plan->device, &plan->train.stem));
     for (int u = 0; u < units; u++)
@@ -125,7 +125,7 @@ dd_status dd_plan_enqueue_forward(dd_plan *plan, const unsigned char *gates) {
 
 dd_status dd_plan_enqueue_backward(dd_plan *plan, const unsigned char *gates) {
     const int units = plan->net->unit_count;
-    find_sources(plan, gates);
+    find_inputs(plan, gates);
     DD_TRY(enqueue_reading(plan, &plan->backward_head, &plan->head_input[1], plan->inputs[units]));
     for (int u = units - 1; u >= 0; u--)
         DD_TRY(enqueue_unit(plan, &plan->backward_units[u], u, gates));
