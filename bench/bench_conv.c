@@ -42,6 +42,7 @@ struct candidate {
     const struct dd_conv_algorithm *algorithm;
     int job;
     bool chosen;
+    cl_mem kept; /* form of the weights */
     struct dd_launches list;
     struct dd_series series;
 };
@@ -91,10 +92,9 @@ static dd_status list_entries(struct bench *bench) {
         const struct dd_unit *unit = &net->units[u];
         for (int j = 0; j < unit->convs; j++)
             add_entry(bench, &unit->primary[j], j == 0 ? DD_FORM_FIRST : DD_FORM_INNER);
-        if (unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN)
-            add_entry(bench, &unit->shortcut, DD_FORM_SHORTCUT);
-        if (unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU)
-            add_entry(bench, &unit->shortcut, DD_FORM_SHORTCUT_RELU);
+        const bool relu = unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU;
+        if (dd_has_shortcut_conv(unit))
+            add_entry(bench, &unit->shortcut, relu ? DD_FORM_SHORTCUT_RELU : DD_FORM_SHORTCUT);
     }
     return DD_OK;
 }
@@ -144,7 +144,7 @@ static dd_status prepare_candidates(struct bench *bench, const struct entry *ent
     for (int i = 0; i < count; i++) {
         DD_TRY(dd_series_create(&candidates[i].series, bench->iterations));
         DD_TRY(dd_conv_job_add(bench->device, candidates[i].algorithm, &entry->conv, entry->form, candidates[i].job,
-                               data, &candidates[i].list));
+                               data, &candidates[i].kept, &candidates[i].list));
     }
     return DD_OK;
 }
@@ -213,6 +213,7 @@ static dd_status measure_entry(struct bench *bench, const struct entry *entry) {
 done:
     for (int i = 0; i < count; i++) {
         dd_launches_clear(&candidates[i].list);
+        dd_buffer_release(bench->device, &candidates[i].kept);
         dd_series_free(&candidates[i].series);
     }
     dd_conv_data_release(bench->device, &data);

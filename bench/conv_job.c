@@ -103,7 +103,10 @@ static struct dd_affine input_affine(enum dd_conv_form form, const struct dd_con
 }
 
 dd_status dd_conv_job_add(dd_device *device, const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv,
-                          enum dd_conv_form form, int job, const struct dd_conv_data *data, struct dd_launches *list) {
+                          enum dd_conv_form form, int job, const struct dd_conv_data *data, cl_mem *kept,
+                          struct dd_launches *list) {
+    DD_TRY(dd_conv_make_form(device, algorithm, conv, job == DD_CONV_FORWARD ? DD_CONV_FORWARD : DD_CONV_BACKWARD_DATA,
+                             data->w, kept));
     const struct dd_partials partials = {data->partials, dd_conv_job_needs(&device->info, algorithm, conv, job).slices};
     const struct dd_affine affine = input_affine(form, data);
     struct dd_gradient dz = {.g = data->g,
@@ -113,12 +116,21 @@ dd_status dd_conv_job_add(dd_device *device, const struct dd_conv_algorithm *alg
                              .k3 = data->out_channel[OUT_K3]};
     if (form == DD_FORM_SHORTCUT_RELU)
         dz.relu = (struct dd_affine){data->out_channel[OUT_SCALE], data->out_channel[OUT_SHIFT], true};
-    const struct dd_conv_forward_args forward = {
-        .x = data->x, .prologue = affine, .w = data->w, .y = data->y, .stats = partials, .workspace = data->workspace};
+    const struct dd_conv_forward_args forward = {.x = data->x,
+                                                 .prologue = affine,
+                                                 .w = data->w,
+                                                 .form = *kept,
+                                                 .y = data->y,
+                                                 .stats = partials,
+                                                 .workspace = data->workspace};
     const struct dd_conv_backward_weights_args weights = {
         .x = data->x, .prologue = affine, .dz = dz, .dw = data->dw, .workspace = data->workspace};
-    struct dd_conv_backward_data_args gradient = {
-        .dz = dz, .w = data->w, .dx = data->dx, .accumulate = form == DD_FORM_FIRST, .workspace = data->workspace};
+    struct dd_conv_backward_data_args gradient = {.dz = dz,
+                                                  .w = data->w,
+                                                  .form = *kept,
+                                                  .dx = data->dx,
+                                                  .accumulate = form == DD_FORM_FIRST,
+                                                  .workspace = data->workspace};
     if (form == DD_FORM_FIRST)
         gradient.keep = data->x;
     if (form == DD_FORM_INNER) {
@@ -146,16 +158,19 @@ double dd_conv_job_flops(const struct dd_conv *conv, int job) {
 
 /* ---- comparison ---- */
 
-/* The case's variant (selftest/case_conv.h) that is fused as the form is. */
+/* The case's variant that is fused as the form is, or more: weight gradients behind a prologue in any form. */
 static unsigned variant_of(enum dd_conv_form form, int job) {
     const bool inner = form == DD_FORM_INNER, relu = form == DD_FORM_SHORTCUT_RELU;
     switch (job) {
     case DD_CONV_FORWARD:
-        return inner ? 2 : 3;
+        return inner ? DD_CASE_RELU_STATISTICS : DD_CASE_STATISTICS;
     case DD_CONV_BACKWARD_WEIGHTS:
-        return relu ? 3 : 1;
+        return relu ? DD_CASE_WEIGHTS_RELU_RELU : DD_CASE_WEIGHTS_RELU_NORM;
     default:
-        return inner ? 4 : relu ? 5 : form == DD_FORM_FIRST ? 6 : 1;
+        return inner                   ? DD_CASE_NORM_MASK
+               : relu                  ? DD_CASE_RELU_KEEP
+               : form == DD_FORM_FIRST ? DD_CASE_NORM_ADD_KEEP
+                                       : DD_CASE_NORM;
     }
 }
 

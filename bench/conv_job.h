@@ -35,9 +35,11 @@ bool dd_conv_job_supported(const struct dd_device_info *info, const struct dd_co
 struct dd_conv_needs dd_conv_job_needs(const struct dd_device_info *info, const struct dd_conv_algorithm *algorithm,
                                        const struct dd_conv *conv, int job);
 
-/** Appends the launches of a job as the network's plan would. */
+/** Appends the launches of a job as the network's plan would. *kept: the form of the weights that a network keeps, made
+ * here, the caller's; NULL: it has none. */
 dd_status dd_conv_job_add(dd_device *device, const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv,
-                          enum dd_conv_form form, int job, const struct dd_conv_data *data, struct dd_launches *list);
+                          enum dd_conv_form form, int job, const struct dd_conv_data *data, cl_mem *kept,
+                          struct dd_launches *list);
 
 /** Multiply-adds by the definition, counted twice. */
 double dd_conv_job_flops(const struct dd_conv *conv, int job);

@@ -153,8 +153,7 @@ static uint64_t primary_flops(const struct dd_unit *unit) {
 }
 
 static uint64_t shortcut_flops(const struct dd_unit *unit) {
-    bool computed = unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN || unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU;
-    return computed ? conv_flops(&unit->shortcut) : 0;
+    return dd_has_shortcut_conv(unit) ? conv_flops(&unit->shortcut) : 0;
 }
 
 void dd_net_summarize(const dd_net *net, struct dd_net_summary *summary) {

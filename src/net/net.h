@@ -92,6 +92,11 @@ struct dd_net {
     struct dd_bn_layer *bns; /* in forward order; a unit's primary ones, then its shortcut's */
 };
 
+/** Whether the unit's shortcut is a convolution with its batch norm. */
+static inline bool dd_has_shortcut_conv(const struct dd_unit *unit) {
+    return unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN || unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU;
+}
+
 /**
  * Initial value of parameter index: [dims] floats, caller's. Depends on seed, net, shortcut kind, image and class
  * shape alone: convolutions He normal, fan-out; fc uniform +-1/sqrt(fan-in), weight and bias; BN 1 and 0, statistics

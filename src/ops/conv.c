@@ -28,6 +28,29 @@ bool dd_conv_form(const struct dd_conv_algorithm *algorithm, const struct dd_con
     return algorithm->form != NULL && algorithm->form(conv, direction, form);
 }
 
+size_t dd_conv_weight_bytes(const struct dd_conv *conv) {
+    return dd_weight_floats(conv->out.c, conv->in.c, conv->kernel, conv->out.v, conv->in.v) * sizeof(float);
+}
+
+dd_status dd_conv_make_form(dd_device *device, const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv,
+                            enum dd_conv_direction direction, cl_mem w, cl_mem *form) {
+    struct dd_weight_form wanted;
+    struct dd_launches list = {.at = NULL};
+    *form = NULL;
+    if (!dd_conv_form(algorithm, conv, direction, &wanted) || !dd_weight_form_kept(&wanted))
+        return DD_OK;
+    DD_TRY(dd_buffer_create(device, dd_weight_form_floats(&wanted) * sizeof(float), "a form of weights", form));
+    dd_status status = dd_weight_add_one(device, &wanted, w, *form, &list);
+    if (status == DD_OK)
+        status = dd_launches_enqueue(device, &list);
+    if (status == DD_OK)
+        status = dd_device_finish(device);
+    dd_launches_clear(&list);
+    if (status != DD_OK)
+        dd_buffer_release(device, form);
+    return status;
+}
+
 struct dd_conv dd_conv_make(struct dd_shape in, int out_c, int vo, int kernel, int stride, int pad) {
     const struct dd_shape out = {.n = in.n,
                                  .c = out_c,

@@ -89,8 +89,16 @@ const struct dd_conv_algorithm *dd_conv_algorithm_find(const char *name);
 bool dd_conv_form(const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv,
                   enum dd_conv_direction direction, struct dd_weight_form *form);
 
+/** The form of w that a network would keep, made (blocking) in a buffer of the caller's: what times a convolution as in
+ * a network passes it on. NULL where there is none. */
+dd_status dd_conv_make_form(dd_device *device, const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv,
+                            enum dd_conv_direction direction, cl_mem w, cl_mem *form);
+
 /** The output shape of a convolution of in with out_c channels in blocks of vo. */
 struct dd_conv dd_conv_make(struct dd_shape in, int out_c, int vo, int kernel, int stride, int pad);
+
+/** Of w in device order. */
+size_t dd_conv_weight_bytes(const struct dd_conv *conv);
 
 extern const struct dd_conv_algorithm dd_conv_gemm;     /* conv_gemm.c: im2col + CLBlast, every device and shape */
 extern const struct dd_conv_algorithm dd_conv_direct;   /* conv_direct.c: register-blocked vector kernels */

@@ -202,10 +202,6 @@ static bool supports(const struct dd_device_info *info, const struct dd_conv *co
            (!weights || 2 * row_bytes <= LARGEST_BAND);
 }
 
-static size_t weight_bytes(const struct dd_conv *conv) {
-    return dd_weight_floats(conv->out.c, conv->in.c, conv->kernel, conv->out.v, conv->in.v) * sizeof(float);
-}
-
 static void needs(const struct dd_device_info *info, const struct dd_conv *conv, enum dd_conv_direction direction,
                   struct dd_conv_needs *needs) {
     struct plan plan;
@@ -215,12 +211,12 @@ static void needs(const struct dd_device_info *info, const struct dd_conv *conv,
     if (direction == DD_CONV_FORWARD && dd_pointwise_supports(info, conv))
         needs->slices = dd_pointwise_slices(info, conv);
     if (direction == DD_CONV_BACKWARD_DATA) {
-        needs->workspace = weight_bytes(conv);
+        needs->workspace = dd_conv_weight_bytes(conv);
         needs->both_slices = dd_pointwise_supports(info, conv) ? dd_pointwise_slices(info, conv) : plan.slices;
     }
     if (direction == DD_CONV_BACKWARD_WEIGHTS) {
         const int fused = dd_pointwise_supports(info, conv) ? dd_pointwise_slices(info, conv) : 0;
-        needs->workspace = weight_bytes(conv) * (size_t)larger(plan.slices, fused);
+        needs->workspace = dd_conv_weight_bytes(conv) * (size_t)larger(plan.slices, fused);
         needs->slices = 0;
     }
 }

@@ -1,11 +1,14 @@
 /*
  * Convolution by im2col and CLBlast: every device, every shape, and what other algorithms are compared with on a
- * device. It fuses nothing; prologue, masks and sums are kernels of their own around the products: forward:          y
- * [O][P] = w [O][K] * col [K][P] backward data:    col [K][P] = w^T * dz [O][P], folded into dx backward weights: dw
- * [O][K] = sum over slices of P of dz^T [P][O] transposed * col^T [P][K] with K = I * kernel * kernel and P the output
- * pixels of a part of the batch; parts bound the workspace. With V = 1 a [C][N][H][W] tensor is such a matrix already,
- * so 1x1 convolutions of stride 1 need no col and y is written in place. With V > 1 weights, y and dz go through
- * matrices in the workspace: right, but meant as a reference there.
+ * device. It fuses nothing; prologue, masks and sums are kernels of their own around the products:
+ *
+ * - forward: y [O][P] = w [O][K] * col [K][P]
+ * - backward data: col [K][P] = w^T * dz [O][P], folded into dx
+ * - backward weights: dw [O][K] = sum over slices of P of dz^T [P][O] transposed * col^T [P][K]
+ *
+ * with K = I * kernel * kernel and P the output pixels of a part of the batch; parts bound the workspace. With V = 1 a
+ * [C][N][H][W] tensor is such a matrix already, so 1x1 convolutions of stride 1 need no col and y is written in place.
+ * With V > 1 weights, y and dz go through matrices in the workspace: right, but meant as a reference there.
  */
 #include "ops/conv.h"
 
@@ -245,9 +248,9 @@ static void needs(const struct dd_device_info *info, const struct dd_conv *conv,
                   struct dd_conv_needs *result) {
     const struct layout layout = plan(info, conv, direction);
     result->workspace = layout.total * sizeof(float);
-    result->slices = direction == DD_CONV_FORWARD       ? dd_bn_slices(info, conv->out)
-                   : direction == DD_CONV_BACKWARD_DATA ? dd_bn_slices(info, conv->in)
-                                                        : 0;
+    result->slices = direction == DD_CONV_FORWARD         ? dd_bn_slices(info, conv->out)
+                     : direction == DD_CONV_BACKWARD_DATA ? dd_bn_slices(info, conv->in)
+                                                          : 0;
 }
 
 /* Everything but what no buffer of the device could hold. */
@@ -308,7 +311,8 @@ static dd_status forward(dd_device *device, const struct dd_conv *conv, const st
 static dd_status data_part(dd_device *device, const struct layout *layout, const struct dd_part *part,
                            const struct dd_conv_backward_data_args *args, struct dd_launches *list) {
     const struct dd_conv *conv = part->conv;
-    const bool in_place = is_pointwise(conv) && !args->mask_z && !args->keep, gradient_in_place = conv->out.v == 1 && !args->dz.k1;
+    const bool in_place = is_pointwise(conv) && !args->mask_z && !args->keep;
+    const bool gradient_in_place = conv->out.v == 1 && !args->dz.k1;
     const int pixels = (int)part_pixels(part);
     struct dd_gemm product = data_product(layout, part, args, in_place, gradient_in_place);
     if (!gradient_in_place)

@@ -15,19 +15,15 @@ enum {
     LARGEST_WEIGHTS = 128 * 1024, /* bytes in private memory, twice: weights and their gradient */
 };
 
-static size_t weight_bytes(const struct dd_conv *conv) {
-    return dd_weight_floats(conv->out.c, conv->in.c, 1, conv->out.v, conv->in.v) * sizeof(float);
-}
-
 bool dd_pointwise_supports(const struct dd_device_info *info, const struct dd_conv *conv) {
     return info->type == DD_DEVICE_CPU && conv->kernel == 1 && conv->stride == 1 && conv->pad == 0 &&
-           conv->in.v == conv->out.v && conv->out.v >= 4 && weight_bytes(conv) <= LARGEST_WEIGHTS;
+           conv->in.v == conv->out.v && conv->out.v >= 4 && dd_conv_weight_bytes(conv) <= LARGEST_WEIGHTS;
 }
 
 int dd_pointwise_slices(const struct dd_device_info *info, const struct dd_conv *conv) {
     const size_t pixels = dd_shape_pixels(conv->out);
     size_t slices = SLICES_PER_UNIT * (size_t)(info->compute_units > 0 ? info->compute_units : 1);
-    const size_t limits[] = {pixels / PIXELS_LEAST, MOST_SLICES, LARGEST_PARTS / weight_bytes(conv)};
+    const size_t limits[] = {pixels / PIXELS_LEAST, MOST_SLICES, LARGEST_PARTS / dd_conv_weight_bytes(conv)};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
         slices = limits[i] < slices ? limits[i] : slices;
     return slices > 0 ? (int)slices : 1;

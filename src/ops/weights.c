@@ -7,6 +7,8 @@
 
 #include "base/mem.h"
 
+enum { LARGEST_KEPT = 4 << 20 }; /* bytes */
+
 enum {
     TABLE_INTS = 9,     /* of an entry, as the kernel reads it */
     ITEMS_PER_UNIT = 8, /* work-items for each compute unit, where there are jobs enough: evens out the end */
@@ -20,6 +22,10 @@ static int along(const struct dd_weight_form *form) {
 size_t dd_weight_form_floats(const struct dd_weight_form *form) {
     const size_t pairs = (size_t)form->reduced * form->produced * form->v * form->v;
     return pairs * (size_t)(form->tile > 0 ? along(form) * along(form) : form->taps);
+}
+
+bool dd_weight_form_kept(const struct dd_weight_form *form) {
+    return dd_weight_form_floats(form) * sizeof(float) <= LARGEST_KEPT;
 }
 
 /* Of about equal length: a channel with all frequencies of a block, or a tap of a pair of blocks. */

@@ -22,6 +22,12 @@ struct dd_weight_form {
  */
 size_t dd_weight_form_floats(const struct dd_weight_form *form);
 
+/**
+ * Whether a network keeps the form between uses. A larger one is made before each use, in the workspace: to write it
+ * takes longer than to start its launch, and in large nets such forms would take more memory than all parameters.
+ */
+bool dd_weight_form_kept(const struct dd_weight_form *form);
+
 /** A form's place: `from` floats into the buffer of the weights, `to` floats into that of the forms. */
 struct dd_weight_entry {
     struct dd_weight_form form;

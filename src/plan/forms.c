@@ -10,12 +10,6 @@
 #include "base/mem.h"
 #include "plan/internal.h"
 
-/*
- * A larger form is made before each use, in the workspace: to write it takes longer than to start its launch, and in
- * large nets such forms would take more memory than all parameters.
- */
-enum { LARGEST_FORM = 4 << 20 };
-
 static void place(struct dd_layout *layout, const struct dd_device_info *info, const struct dd_plan_choice *choice,
                   int conv, enum dd_conv_direction direction) {
     const struct dd_conv_algorithm *algorithm = choice->algorithm[conv][direction];
@@ -25,7 +19,7 @@ static void place(struct dd_layout *layout, const struct dd_device_info *info, c
         return;
     const size_t floats = dd_weight_form_floats(&form), granule = (size_t)layout->granule;
     const size_t end = layout->form_floats + (floats + granule - 1) / granule * granule;
-    if (floats * sizeof(float) > LARGEST_FORM || end * sizeof(float) > info->max_alloc_bytes)
+    if (!dd_weight_form_kept(&form) || end * sizeof(float) > info->max_alloc_bytes)
         return;
     layout->form_of[conv][direction] = layout->form_count;
     layout->forms[layout->form_count++] = (struct dd_weight_entry){

@@ -231,10 +231,6 @@ static inline struct dd_affine dd_bn_affine(const struct dd_plan *plan, int conv
     return (struct dd_affine){.scale = bn->scale, .shift = bn->shift, .relu = relu};
 }
 
-static inline bool dd_has_shortcut_conv(const struct dd_unit *unit) {
-    return unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN || unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU;
-}
-
 /** Whether unit u, with its gate off, leaves its output to be made by its reader (DD_READ_RAW). */
 static inline bool dd_unit_leaves_raw(const struct dd_net *net, int u) {
     return u >= 0 && u + 1 < net->unit_count && dd_has_shortcut_conv(&net->units[u]) &&

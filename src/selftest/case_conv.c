@@ -46,16 +46,23 @@ struct weights_variant {
     enum gradient_kind gradient;
 };
 
-static const struct forward_variant forward_variants[] = {
-    {AFFINE_NONE, false}, {AFFINE_PLAIN, false}, {AFFINE_RELU, true}, {AFFINE_NONE, true}};
-static const struct data_variant data_variants[] = {
-    {GRADIENT_PLAIN, STORE_WRITE},   {GRADIENT_NORM, STORE_WRITE},         {GRADIENT_NORM, STORE_ADD},
-    {GRADIENT_MASKED, STORE_ADD},    {GRADIENT_NORM, STORE_MASK_SUMS},     {GRADIENT_MASKED, STORE_MASK},
-    {GRADIENT_NORM, STORE_ADD_KEEP}, {GRADIENT_NORM, STORE_ADD_MASK_SUMS}, {GRADIENT_MASKED, STORE_KEEP}};
-static const struct weights_variant weights_variants[] = {{AFFINE_NONE, GRADIENT_PLAIN},
-                                                          {AFFINE_RELU, GRADIENT_NORM},
-                                                          {AFFINE_PLAIN, GRADIENT_PLAIN},
-                                                          {AFFINE_RELU, GRADIENT_MASKED}};
+static const struct forward_variant forward_variants[] = {[DD_CASE_PLAIN] = {AFFINE_NONE, false},
+                                                          [DD_CASE_AFFINE] = {AFFINE_PLAIN, false},
+                                                          [DD_CASE_RELU_STATISTICS] = {AFFINE_RELU, true},
+                                                          [DD_CASE_STATISTICS] = {AFFINE_NONE, true}};
+static const struct data_variant data_variants[] = {[DD_CASE_PLAIN] = {GRADIENT_PLAIN, STORE_WRITE},
+                                                    [DD_CASE_NORM] = {GRADIENT_NORM, STORE_WRITE},
+                                                    [DD_CASE_NORM_ADD] = {GRADIENT_NORM, STORE_ADD},
+                                                    [DD_CASE_RELU_ADD] = {GRADIENT_MASKED, STORE_ADD},
+                                                    [DD_CASE_NORM_MASK] = {GRADIENT_NORM, STORE_MASK_SUMS},
+                                                    [DD_CASE_RELU_BARE_MASK] = {GRADIENT_MASKED, STORE_MASK},
+                                                    [DD_CASE_NORM_ADD_KEEP] = {GRADIENT_NORM, STORE_ADD_KEEP},
+                                                    [DD_CASE_NORM_ADD_MASK] = {GRADIENT_NORM, STORE_ADD_MASK_SUMS},
+                                                    [DD_CASE_RELU_KEEP] = {GRADIENT_MASKED, STORE_KEEP}};
+static const struct weights_variant weights_variants[] = {[DD_CASE_PLAIN] = {AFFINE_NONE, GRADIENT_PLAIN},
+                                                          [DD_CASE_WEIGHTS_RELU_NORM] = {AFFINE_RELU, GRADIENT_NORM},
+                                                          [DD_CASE_WEIGHTS_AFFINE] = {AFFINE_PLAIN, GRADIENT_PLAIN},
+                                                          [DD_CASE_WEIGHTS_RELU_RELU] = {AFFINE_RELU, GRADIENT_MASKED}};
 
 enum {
     FORWARD_VARIANTS = sizeof forward_variants / sizeof *forward_variants,
@@ -80,7 +87,7 @@ struct conv_case {
     size_t in_count, out_count, w_count; /* elements without padding */
     double *x_raw;
     double *w, *w_size, *x, *x_size, *dz, *dz_size; /* as the products take them: after prologue or gradient */
-    cl_mem w_device, x_device, workspace;
+    cl_mem w_device, form, x_device, workspace;
     struct dd_affine prologue;
     struct dd_gradient gradient;
 };
@@ -276,16 +283,28 @@ static void check_stats(struct conv_case *c, struct dd_partials stats, const dou
     dd_check_record(&c->result, "variances", vars);
 }
 
+/* In every other variant the form of the weights is the caller's, as in a network, else the algorithm makes it. */
+static void make_form(struct conv_case *c, enum dd_conv_direction direction, size_t variant) {
+    struct dd_weight_form form;
+    if (variant % 2 == 0 || c->check.status != DD_OK || !dd_conv_form(c->algorithm, c->conv, direction, &form))
+        return;
+    c->form = dd_check_bytes(&c->check, NULL, dd_weight_form_floats(&form) * sizeof(float));
+    if (c->check.status == DD_OK)
+        c->check.status = dd_weight_add_one(c->check.device, &form, c->w_device, c->form, &c->check.list);
+}
+
 static dd_status case_forward(struct conv_case *c, const struct forward_variant *variant) {
     const struct dd_shape out = c->conv->out;
     const size_t length = c->w_count / (size_t)out.c;
     make_weights(c);
     make_input(c, variant->prologue);
+    make_form(c, DD_CONV_FORWARD, (size_t)(variant - forward_variants));
     const int slices = make_workspace(c, DD_CONV_FORWARD, false);
     double *y = dd_check_zeros(&c->check, c->out_count), *sizes = dd_check_zeros(&c->check, c->out_count);
     struct dd_conv_forward_args args = {.x = c->x_device,
                                         .prologue = c->prologue,
                                         .w = c->w_device,
+                                        .form = c->form,
                                         .y = dd_check_tensor(&c->check, out, NULL),
                                         .workspace = c->workspace};
     if (variant->stats)
@@ -358,6 +377,7 @@ static void make_data_args(struct conv_case *c, enum store_kind store, int slice
                                    .sizes = dd_check_zeros(&c->check, c->in_count)};
     *args = (struct dd_conv_backward_data_args){.dz = c->gradient,
                                                 .w = c->w_device,
+                                                .form = c->form,
                                                 .workspace = c->workspace,
                                                 .accumulate = store == STORE_ADD || store == STORE_ADD_KEEP ||
                                                               store == STORE_ADD_MASK_SUMS};
@@ -433,6 +453,7 @@ static dd_status case_data(struct conv_case *c, const struct data_variant *varia
     struct dd_conv_backward_data_args args;
     struct data_expected want;
     make_weights(c);
+    make_form(c, DD_CONV_BACKWARD_DATA, (size_t)(variant - data_variants));
     make_gradient(c, variant->gradient);
     make_data_args(c, variant->store, make_workspace(c, DD_CONV_BACKWARD_DATA, false), &args, &want);
     args.workspace = c->workspace;
@@ -515,6 +536,7 @@ dd_status dd_case_conv_both(dd_device *device, const struct dd_conv_algorithm *a
     struct conv_case c;
     begin(&c, device, algorithm, conv, "backward", seed);
     make_weights(&c);
+    make_form(&c, DD_CONV_BACKWARD_DATA, variant);
     make_input(&c, is_masked(form->store) || (!is_kept(form->store) && variant % 2) ? AFFINE_RELU : AFFINE_NONE);
     make_gradient(&c, form->gradient);
     make_data_args(&c, form->store, make_workspace(&c, DD_CONV_BACKWARD_DATA, true), &data, &want);

@@ -7,12 +7,21 @@
 #include "ops/conv.h"
 
 /**
- * Variants of a direction, 0 .. dd_case_conv_variants - 1 (0 is the plain one):
- * forward: plain; prologue without ReLU; prologue with ReLU and statistics; statistics.
- * backward data: plain; dz by k1, k2, k3; the same added to dx; masked dz added to dx; masked dx with sums; masked dz,
- * masked dx. backward weights: plain; prologue with ReLU and dz by k1, k2, k3; prologue without ReLU; prologue with
- * ReLU and masked dz.
+ * Variants of a direction, 0 .. dd_case_conv_variants - 1; 0 is the plain one. Norm: dz by k1, k2, k3; relu: and through
+ * a ReLU; add: to dx; keep, mask: of dd_conv_backward_data_args, mask with its sums unless it says bare.
  */
+enum dd_case_forward { DD_CASE_PLAIN, DD_CASE_AFFINE, DD_CASE_RELU_STATISTICS, DD_CASE_STATISTICS };
+enum dd_case_data {
+    DD_CASE_NORM = 1,
+    DD_CASE_NORM_ADD,
+    DD_CASE_RELU_ADD,
+    DD_CASE_NORM_MASK,
+    DD_CASE_RELU_BARE_MASK,
+    DD_CASE_NORM_ADD_KEEP,
+    DD_CASE_NORM_ADD_MASK,
+    DD_CASE_RELU_KEEP
+};
+enum dd_case_weights { DD_CASE_WEIGHTS_RELU_NORM = 1, DD_CASE_WEIGHTS_AFFINE, DD_CASE_WEIGHTS_RELU_RELU };
 int dd_case_conv_variants(enum dd_conv_direction direction);
 
 /**

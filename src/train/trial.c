@@ -13,17 +13,14 @@ enum {
     CHECK_MULTIPLIES = 8 << 20 /* per image */
 };
 
-/* Variants of selftest/case_conv.h that the plan uses. */
-enum { FORWARD_STATS = 3, FORWARD_PROLOGUE_STATS = 2, DATA_WRITTEN = 1, DATA_ADDED = 2, DATA_MASKED = 4, WEIGHTS = 1 };
-
 enum { BOTH = DD_CONV_DIRECTIONS }; /* index of `right`: both gradients by one call */
 
 /* ---- candidates ---- */
 
 static bool uses(const struct dd_trial_job *job, enum dd_conv_direction direction) {
-    return job->pass == DD_TRIAL_FORWARD  ? direction == DD_CONV_FORWARD
-         : job->pass == DD_TRIAL_BACKWARD ? direction != DD_CONV_FORWARD
-                                          : direction == DD_CONV_BACKWARD_WEIGHTS;
+    return job->pass == DD_TRIAL_FORWARD    ? direction == DD_CONV_FORWARD
+           : job->pass == DD_TRIAL_BACKWARD ? direction != DD_CONV_FORWARD
+                                            : direction == DD_CONV_BACKWARD_WEIGHTS;
 }
 
 static bool supports(const struct dd_device_info *info, const struct dd_trial_job *job,
@@ -113,7 +110,10 @@ static dd_status check_roles(struct dd_trial *trial, int kind, const struct dd_c
                              size_t size) {
     static const struct {
         unsigned role, variant;
-    } roles[] = {{DD_ROLE_MASKED, DATA_MASKED}, {DD_ROLE_ADDED, DATA_ADDED}, {DD_ROLE_WRITTEN, DATA_WRITTEN}};
+    } roles[] = {{DD_ROLE_MASKED, DD_CASE_NORM_MASK},    {DD_ROLE_ADDED, DD_CASE_NORM_ADD_KEEP},
+                 {DD_ROLE_ADDED, DD_CASE_NORM_ADD_MASK}, /* behind a unit that left its output to its reader */
+                 {DD_ROLE_WRITTEN, DD_CASE_NORM},        {DD_ROLE_WRITTEN, DD_CASE_RELU_KEEP},
+                 {DD_ROLE_WRITTEN, DD_CASE_NORM_MASK}};
     for (size_t i = 0; i < sizeof roles / sizeof *roles && failure[0] == '\0'; i++)
         if (trial->job.roles & roles[i].role)
             DD_TRY(check(trial, kind, algorithm, roles[i].variant, failure, size));
@@ -127,10 +127,10 @@ static dd_status check_kind(struct dd_trial *trial, int kind, const struct dd_co
     if (kind == BOTH || kind == DD_CONV_BACKWARD_DATA)
         DD_TRY(check_roles(trial, kind, algorithm, failure, size));
     else if (kind == DD_CONV_FORWARD)
-        DD_TRY(
-            check(trial, kind, algorithm, trial->job.prologue ? FORWARD_PROLOGUE_STATS : FORWARD_STATS, failure, size));
+        DD_TRY(check(trial, kind, algorithm, trial->job.prologue ? DD_CASE_RELU_STATISTICS : DD_CASE_STATISTICS,
+                     failure, size));
     else
-        DD_TRY(check(trial, kind, algorithm, WEIGHTS, failure, size));
+        DD_TRY(check(trial, kind, algorithm, DD_CASE_WEIGHTS_RELU_NORM, failure, size));
     if (failure[0] == '\0')
         known_right(trial, kind, algorithm, true);
     return DD_OK;
@@ -175,9 +175,11 @@ static dd_status list_forward(struct dd_trial_entry *entry) {
     struct dd_conv_needs needs = {0};
     entry->algorithm[0]->needs(&trial->device->info, conv, DD_CONV_FORWARD, &needs);
     DD_TRY(make_workspace(entry, needs, 3, dd_shape_padded_c(conv->out)));
+    DD_TRY(dd_conv_make_form(trial->device, entry->algorithm[0], conv, DD_CONV_FORWARD, trial->w, &entry->form));
     const struct dd_conv_forward_args args = {.x = trial->x,
                                               .prologue = input_affine(trial),
                                               .w = trial->w,
+                                              .form = entry->form,
                                               .y = trial->y,
                                               .stats = {entry->sums, needs.slices},
                                               .workspace = entry->workspace};
@@ -187,7 +189,8 @@ static dd_status list_forward(struct dd_trial_entry *entry) {
 static struct dd_conv_backward_data_args data_args(const struct dd_trial_entry *entry, struct dd_gradient dz,
                                                    int slices) {
     const struct dd_trial *trial = entry->trial;
-    struct dd_conv_backward_data_args args = {.dz = dz, .w = trial->w, .dx = trial->dx, .workspace = entry->workspace};
+    struct dd_conv_backward_data_args args = {
+        .dz = dz, .w = trial->w, .form = entry->form, .dx = trial->dx, .workspace = entry->workspace};
     if (trial->job.roles & DD_ROLE_MASKED) {
         args.mask_z = trial->x;
         args.mask = (struct dd_affine){trial->in_vectors[0], trial->in_vectors[1], true};
@@ -214,6 +217,9 @@ static dd_status list_backward(struct dd_trial_entry *entry) {
     if (at_once(entry))
         needs.slices = needs.both_slices;
     DD_TRY(make_workspace(entry, needs, 2, dd_shape_padded_c(conv->in)));
+    if (both)
+        DD_TRY(
+            dd_conv_make_form(trial->device, entry->algorithm[0], conv, DD_CONV_BACKWARD_DATA, trial->w, &entry->form));
     const struct dd_gradient dz = {.g = trial->g,
                                    .z = trial->z,
                                    .k1 = trial->out_vectors[0],
@@ -289,6 +295,7 @@ void dd_trial_close(struct dd_trial *trial) {
         dd_launches_clear(&trial->entries[i].list);
         dd_buffer_release(trial->device, &trial->entries[i].workspace);
         dd_buffer_release(trial->device, &trial->entries[i].sums);
+        dd_buffer_release(trial->device, &trial->entries[i].form);
     }
     cl_mem *tensors[] = {&trial->x, &trial->g, &trial->z, &trial->dx, &trial->y, &trial->w, &trial->dw};
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)

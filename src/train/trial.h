@@ -35,7 +35,7 @@ struct dd_trial_entry {
     struct dd_trial *trial;
     const struct dd_conv_algorithm *algorithm[2]; /* backward: data, weights */
     char name[48];
-    cl_mem workspace, sums;
+    cl_mem workspace, sums, form;
     struct dd_launches list;
 };
 

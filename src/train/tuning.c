@@ -85,16 +85,16 @@ static dd_status add_net(struct tuning *tuning, const struct dd_net *net, int ba
         const struct dd_unit *unit = &net->units[u];
         for (int j = 0; j < unit->convs; j++)
             DD_TRY(add_layer(tuning, &unit->primary[j], batch, v, v, j > 0 ? DD_ROLE_MASKED : DD_ROLE_ADDED, j > 0));
-        if (unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN || unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU)
+        if (dd_has_shortcut_conv(unit))
             DD_TRY(add_layer(tuning, &unit->shortcut, batch, v, v, DD_ROLE_WRITTEN, false));
     }
     return DD_OK;
 }
 
 static bool has_direction(const struct dd_trial_job *job, enum dd_conv_direction direction) {
-    return direction == DD_CONV_FORWARD       ? job->pass == DD_TRIAL_FORWARD
-         : direction == DD_CONV_BACKWARD_DATA ? job->pass == DD_TRIAL_BACKWARD
-                                              : job->pass != DD_TRIAL_FORWARD;
+    return direction == DD_CONV_FORWARD         ? job->pass == DD_TRIAL_FORWARD
+           : direction == DD_CONV_BACKWARD_DATA ? job->pass == DD_TRIAL_BACKWARD
+                                                : job->pass != DD_TRIAL_FORWARD;
 }
 
 static bool is_known(const struct tuning *tuning, const struct dd_trial_job *job) {
