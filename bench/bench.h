@@ -8,7 +8,7 @@
 
 #include <depthdrop/status.h>
 
-/** What all benchmarks take; each ignores what it has no use for. */
+/** What all benchmarks take; each reads what it has a use for, and the command line refuses the rest. */
 struct dd_bench_options {
     const char *net;                /* resnet56 */
     const char *shortcut;           /* identity; NULL: identity, in dd_bench_gates conv */

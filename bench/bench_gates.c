@@ -217,13 +217,18 @@ static double saving_median(const struct bench *bench, const struct config *conf
     return 1 - config->figures[TOTAL].median / config_of(bench, ROLE_BASELINE)->figures[TOTAL].median;
 }
 
+/* Whether a shortcut is worth what shortcut_worth says. */
+static bool counts_by_operations(const struct bench *bench) {
+    return strcmp(bench->shortcut, "conv") == 0 && bench->workloads[GATED].net->units[0].convs == 2;
+}
+
 /* The cost model with a shortcut worth 1/18, which holds for 1x1 shortcuts beside two 3x3 convolutions. NaN elsewhere;
  * width dropout saves no operation. */
 static double theory(const struct bench *bench, const struct config *config) {
     const struct dd_net *net = bench->workloads[GATED].net;
     if (config->role == ROLE_WIDTH)
         return 0;
-    if (config->role == ROLE_BASELINE || strcmp(bench->shortcut, "conv") != 0 || net->units[0].convs != 2)
+    if (config->role == ROLE_BASELINE || !counts_by_operations(bench))
         return NAN;
     return (config->off * bench->gated - shortcut_worth * net->unit_count) / net->unit_count;
 }
@@ -322,8 +327,11 @@ static void print_table(const struct bench *bench, FILE *out) {
                 bench->unit_dropout, bench->dropout);
     if (bench->gated == 0)
         return;
-    fprintf(out, "\na primary path takes %.3f ms, a shortcut %.3f ms: ratio %.3f (by count of operations 0.056)\n",
-            costs.primary, costs.shortcut, costs.ratio);
+    fprintf(out, "\na primary path takes %.3f ms, a shortcut %.3f ms: ratio %.3f", costs.primary, costs.shortcut,
+            costs.ratio);
+    if (counts_by_operations(bench))
+        fprintf(out, " (by count of operations %.3f)", shortcut_worth);
+    fputc('\n', out);
     fprintf(out, "a primary path takes %.1f launches forward, %.1f backward\n", costs.launches_forward,
             costs.launches_backward);
 }

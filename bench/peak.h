@@ -10,8 +10,8 @@ struct dd_peak {
 };
 
 /**
- * Measures both in about a second and keeps the better of what *peak holds (start with zeros) and what was found: calls
- * before and after a benchmark see the device at its best. Takes and releases up to 512 MiB of device memory.
+ * Measures both in about a second and keeps the better of what *peak holds (start with zeros) and what was found, so that
+ * several calls see the device at its best. Takes and releases up to 512 MiB of device memory.
  */
 dd_status dd_peak_measure(dd_device *device, struct dd_peak *peak);
 

@@ -31,10 +31,7 @@ dd_status dd_workload_check(const struct dd_bench_options *options, int *vector)
         return dd_fail(DD_ERROR_USAGE,
                        "--batch %d, --iterations %lld, --warmup %d: none may be negative, the batch not 0",
                        options->batch, (long long)options->iterations, options->warmup);
-    *vector = strcmp(options->vector, "auto") == 0 ? 0 : atoi(options->vector);
-    if (strcmp(options->vector, "auto") != 0 && *vector != 1 && *vector != 4 && *vector != 8 && *vector != 16)
-        return dd_fail(DD_ERROR_USAGE, "--vector \"%s\" is not auto, 1, 4, 8 or 16", options->vector);
-    return DD_OK;
+    return dd_plan_parse_vector(options->vector, vector);
 }
 
 dd_status dd_workload_open_device(const struct dd_bench_options *options, dd_device **device) {

@@ -21,16 +21,12 @@
 #endif
 
 enum { PROLOGUE_NONE, PROLOGUE_AFFINE, PROLOGUE_RELU }; /* x; scale * x + shift; its ReLU */
-enum {
-    GRADIENT_PLAIN,
-    GRADIENT_NORM,
-    GRADIENT_MASKED
-}; /* g; k1 * g + k2 * z + k3; the same with g masked by a ReLU first */
+/* g; k1 * g + k2 * z + k3; the same with g masked by a ReLU first */
+enum { GRADIENT_PLAIN, GRADIENT_NORM, GRADIENT_MASKED };
 enum { FOLD_ADD = 1, FOLD_MASK = 2, FOLD_KEEP = 4 }; /* bits: see dd_conv_backward_data_args */
 
 #define TAPS (KERNEL * KERNEL)
-#define TILE \
-    64 /* pixels that the transposing kernels take at a time: their part of the matrix stays in the first cache */
+#define TILE 64 /* pixels that transposing kernels take at a time: their part of the matrix stays in the first cache */
 
 /* Place of the first pixel of image n, channel c in [C/V][N][pixels][V]; pixels follow at distance V. */
 static size_t plane_at(int c, int n, int images, int pixels)

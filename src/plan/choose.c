@@ -61,12 +61,29 @@ static const struct dd_conv_algorithm *choose_algorithm(const struct dd_device_i
     return NULL;
 }
 
+dd_status dd_plan_parse_vector(const char *text, int *vector) {
+    static const struct {
+        const char *text;
+        int vector;
+    } known[] = {{"auto", 0}, {"1", 1}, {"4", 4}, {"8", 8}, {"16", 16}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(text != NULL ? text : "auto", known[i].text) == 0) {
+            *vector = known[i].vector;
+            return DD_OK;
+        }
+    return dd_fail(DD_ERROR_USAGE, "--vector \"%s\" is not auto, 1, 4, 8 or 16", text);
+}
+
+dd_status dd_plan_check_algorithm(const char *name) {
+    if (name == NULL || strcmp(name, "auto") == 0 || dd_conv_algorithm_find(name) != NULL)
+        return DD_OK;
+    return dd_fail(DD_ERROR_USAGE, "unknown convolution algorithm \"%s\"; known: auto, gemm, direct, winograd", name);
+}
+
 dd_status dd_plan_choose(const struct dd_net *net, const struct dd_device_info *info,
                          const struct dd_plan_options *options, struct dd_plan_choice *choice) {
     *choice = (struct dd_plan_choice){.vector = choose_vector(info, options), .convs = net->bn_count};
-    if (strcmp(options->algorithm, "auto") != 0 && dd_conv_algorithm_find(options->algorithm) == NULL)
-        return dd_fail(DD_ERROR_USAGE, "unknown convolution algorithm \"%s\"; known: auto, gemm, direct, winograd",
-                       options->algorithm);
+    DD_TRY(dd_plan_check_algorithm(options->algorithm));
     choice->algorithm = dd_calloc((size_t)net->bn_count, sizeof *choice->algorithm);
     if (choice->algorithm == NULL)
         return dd_fail_memory("algorithm choice", (size_t)net->bn_count * sizeof *choice->algorithm);

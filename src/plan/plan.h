@@ -47,6 +47,10 @@ const struct dd_conv_algorithm *dd_plan_winner(const struct dd_device_info *info
 /** Algorithms in the order in which "auto" prefers them where no winner is known; NULL past the end. */
 const struct dd_conv_algorithm *dd_plan_preferred(int index);
 
+/** --vector as typed ("auto" or NULL: 0) and --algorithm (NULL: auto). DD_ERROR_USAGE. */
+dd_status dd_plan_parse_vector(const char *text, int *vector);
+dd_status dd_plan_check_algorithm(const char *name);
+
 /** Chooses V and algorithms for options on a device like info. The caller frees choice->algorithm. */
 dd_status dd_plan_choose(const struct dd_net *net, const struct dd_device_info *info,
                          const struct dd_plan_options *options, struct dd_plan_choice *choice);

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "rt/internal.h"
+#include "rt/remember.h"
 
 #define FORMAT "depthdrop program 1"
 
@@ -41,8 +42,7 @@ bool dd_binary_cache_used(const dd_device *device) {
      * 1.5 ms, but asking for the binary costs 80 ms for each kernel, since it compiles a variant for any group size.
      */
     static const char *const caching[] = {"NVIDIA", "Portable Computing Language", "rusticl", "Clover"};
-    const char *off = getenv("DEPTHDROP_NO_CACHE");
-    if (off && *off && strcmp(off, "0"))
+    if (dd_cache_off())
         return false;
     for (size_t i = 0; i < sizeof caching / sizeof *caching; i++)
         if (strstr(device->info.platform_name, caching[i]))

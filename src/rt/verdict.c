@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "rt/remember.h"
 #include "rt/internal.h"
 
 enum { FORMAT = 1, MAX_VERDICTS = 64, MAX_BYTES = 1 << 20 };
@@ -32,24 +33,9 @@ static char *file_path(const char *cache_dir) {
     return path;
 }
 
-/** The file's content, or a new one if there is none or it is damaged; "verdicts" is an object. NULL: out of memory. */
-static json_t *load(const char *path) {
-    uint8_t *data = NULL;
-    size_t size = 0;
-    json_t *root = NULL;
-    if (dd_file_exists(path) && dd_file_read(path, MAX_BYTES, &data, &size) == DD_OK)
-        root = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, NULL);
-    free(data);
-    bool known = json_integer_value(json_object_get(root, "format")) == FORMAT;
-    if (known && json_is_object(json_object_get(root, "verdicts")))
-        return root;
-    json_decref(root);
-    return json_pack("{s:i, s:{}}", "format", FORMAT, "verdicts");
-}
-
 dd_selftest_state dd_verdict_read(const char *cache_dir, const struct dd_device_info *info) {
     char *path = file_path(cache_dir), *key = dd_device_key(info);
-    json_t *root = path && key ? load(path) : NULL;
+    json_t *root = path && key ? dd_remember_load(path, MAX_BYTES, FORMAT, "verdicts") : NULL;
     const char *verdict = root ? json_string_value(json_object_get(json_object_get(root, "verdicts"), key)) : NULL;
     dd_selftest_state state = !verdict                     ? DD_SELFTEST_UNTESTED
                               : !strcmp(verdict, "passed") ? DD_SELFTEST_PASSED
@@ -72,7 +58,7 @@ static void prune(json_t *verdicts) {
 
 void dd_verdict_write(const char *cache_dir, const struct dd_device_info *info, dd_selftest_state state) {
     char *path = file_path(cache_dir), *key = dd_device_key(info), *text = NULL;
-    json_t *root = path && key ? load(path) : NULL;
+    json_t *root = path && key ? dd_remember_load(path, MAX_BYTES, FORMAT, "verdicts") : NULL;
     json_t *verdicts = json_object_get(root, "verdicts");
     if (!root) {
         dd_debug("the self-test's verdict is not remembered: there is no cache folder");

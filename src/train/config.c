@@ -139,13 +139,9 @@ static dd_status check_names(const struct dd_run_config *config) {
         return dd_fail(DD_ERROR_USAGE, "unknown recipe \"%s\"; known: cifar", config->recipe);
     if (strcmp(config->augment, "standard") != 0 && strcmp(config->augment, "none") != 0)
         return dd_fail(DD_ERROR_USAGE, "--augment \"%s\" is neither standard nor none", config->augment);
-    if (strcmp(config->algorithm, "auto") != 0 && dd_conv_algorithm_find(config->algorithm) == NULL)
-        return dd_fail(DD_ERROR_USAGE, "unknown convolution algorithm \"%s\"; known: auto, gemm, direct, winograd",
-                       config->algorithm);
-    const int v = dd_config_vector(config);
-    if (strcmp(config->vector, "auto") != 0 && v != 1 && v != 4 && v != 8 && v != 16)
-        return dd_fail(DD_ERROR_USAGE, "--vector \"%s\" is not auto, 1, 4, 8 or 16", config->vector);
-    return DD_OK;
+    int vector;
+    DD_TRY(dd_plan_check_algorithm(config->algorithm));
+    return dd_plan_parse_vector(config->vector, &vector);
 }
 
 static dd_status copy_texts(const struct dd_train_options *options, struct dd_run_config *config) {

@@ -145,7 +145,8 @@ static dd_status evaluate_split(struct dd_run *run, enum dd_plan_source source, 
     *result = *running;
     if (status == DD_OK && dd_run_recalibrates(run)) {
         watch.start = dd_now();
-        status = dd_evaluate_source(run->plan, source, images, batch, DD_STATISTICS_RECALIBRATED, &watch, ranks, result);
+        status =
+            dd_evaluate_source(run->plan, source, images, batch, DD_STATISTICS_RECALIBRATED, &watch, ranks, result);
     }
     free(ranks);
     return status;

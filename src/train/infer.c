@@ -18,22 +18,11 @@ struct inference {
     int batch;
 };
 
-static dd_status parse_vector(const char *text, int *vector) {
-    *vector = text == NULL || strcmp(text, "auto") == 0 ? 0 : atoi(text);
-    if (*vector == 0 ? text != NULL && strcmp(text, "auto") != 0
-                     : *vector != 1 && *vector != 4 && *vector != 8 && *vector != 16)
-        return dd_fail(DD_ERROR_USAGE, "--vector \"%s\" is not auto, 1, 4, 8 or 16", text);
-    return DD_OK;
-}
-
 static dd_status check_options(const struct dd_model_options *options, int *vector) {
     if (options->batch < 0)
         return dd_fail(DD_ERROR_USAGE, "--batch %d is out of range: it must be at least 1", options->batch);
-    if (options->algorithm != NULL && strcmp(options->algorithm, "auto") != 0 &&
-        dd_conv_algorithm_find(options->algorithm) == NULL)
-        return dd_fail(DD_ERROR_USAGE, "unknown convolution algorithm \"%s\"; known: auto, gemm, direct, winograd",
-                       options->algorithm);
-    return parse_vector(options->vector, vector);
+    DD_TRY(dd_plan_check_algorithm(options->algorithm));
+    return dd_plan_parse_vector(options->vector, vector);
 }
 
 static dd_status open_device(struct inference *inference, const struct dd_model_options *options) {

@@ -51,7 +51,9 @@ dd_status dd_input_split(struct dd_run *run) {
     for (int i = 0; i < held_out; i++)
         marks[chosen[i]] = 1;
     DD_GOTO(status, done, copy_marked(all, marks, 0, all->count - held_out, "train", &run->train));
-    status = copy_marked(all, marks, 1, held_out, "val", &run->val);
+    DD_GOTO(status, done, copy_marked(all, marks, 1, held_out, "val", &run->val));
+    free(run->dataset->train.pixels); /* both parts have their own */
+    run->dataset->train.pixels = NULL;
 done:
     free(chosen);
     free(marks);

@@ -119,10 +119,9 @@ dd_status dd_runlog_step(struct dd_runlog *log, const struct dd_log_step *step) 
 }
 
 dd_status dd_runlog_eval(struct dd_runlog *log, const struct dd_log_eval *eval) {
-    json_t *line =
-        json_pack("{s:s, s:I, s:s, s:o, s:o, s:I, s:s}", "event", "eval", "iteration", (json_int_t)eval->iteration,
-                  "split", eval->split, "error", number(eval->error), "loss", number(eval->loss), "images",
-                  (json_int_t)eval->images, "statistics", eval->statistics);
+    json_t *line = json_pack("{s:s, s:I, s:s, s:o, s:o, s:I, s:s}", "event", "eval", "iteration",
+                             (json_int_t)eval->iteration, "split", eval->split, "error", number(eval->error), "loss",
+                             number(eval->loss), "images", (json_int_t)eval->images, "statistics", eval->statistics);
     if (line != NULL && strcmp(eval->statistics, "running") != 0) {
         json_object_set_new(line, "error_running", number(eval->error_running));
         json_object_set_new(line, "loss_running", number(eval->loss_running));

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "rt/remember.h"
 #include "rt/verdict.h"
 
 enum { FORMAT = 1, MAX_DEVICES = 32, MAX_BYTES = 16 << 20 };
@@ -27,29 +28,9 @@ struct dd_tune_store {
     json_t *fresh;          /* those put since the last save */
 };
 
-/** The file's content, or a new one if there is none or it is damaged; "devices" is an object. NULL: out of memory. */
-static json_t *load(const char *path) {
-    uint8_t *data = NULL;
-    size_t size = 0;
-    json_t *root = NULL;
-    if (dd_file_exists(path) && dd_file_read(path, MAX_BYTES, &data, &size) == DD_OK)
-        root = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, NULL);
-    free(data);
-    const bool known = json_integer_value(json_object_get(root, "format")) == FORMAT;
-    if (known && json_is_object(json_object_get(root, "devices")))
-        return root;
-    json_decref(root);
-    return json_pack("{s:i, s:{}}", "format", FORMAT, "devices");
-}
-
-static bool is_off(void) {
-    const char *off = getenv("DEPTHDROP_NO_CACHE");
-    return off != NULL && off[0] != '\0' && strcmp(off, "0") != 0;
-}
-
 /** Paths, or none where there is no folder. */
 static void find_paths(struct dd_tune_store *store, const char *cache_dir) {
-    char *folder = is_off() ? NULL : dd_cache_folder(cache_dir, NULL);
+    char *folder = dd_cache_off() ? NULL : dd_cache_folder(cache_dir, NULL);
     if (folder == NULL)
         return;
     store->path = dd_path_join(folder, "tune.json");
@@ -85,7 +66,7 @@ dd_status dd_tune_store_open(const char *cache_dir, const struct dd_device_info 
     }
     find_paths(store, cache_dir);
     if (store->path != NULL) {
-        json_t *root = load(store->path);
+        json_t *root = dd_remember_load(store->path, MAX_BYTES, FORMAT, "devices");
         take_known(store, root);
         json_decref(root);
     }
@@ -138,7 +119,7 @@ static json_t *device_object(json_t *root, const char *device) {
 }
 
 static dd_status merge(const struct dd_tune_store *store) {
-    json_t *root = load(store->path);
+    json_t *root = dd_remember_load(store->path, MAX_BYTES, FORMAT, "devices");
     json_t *object = root != NULL ? device_object(root, store->device) : NULL;
     char *text = NULL;
     if (object != NULL && json_object_update(object, store->fresh) == 0)

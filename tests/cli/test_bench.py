@@ -28,7 +28,8 @@ class Bench(CliTest):
         """Every key stands in the section of docs/formats.md."""
         with open(os.path.join(ROOT, "docs/formats.md"), encoding="utf-8") as file:
             text = file.read().split(f"## `depthdrop bench {section} --json`\n")[1].split("\n## ")[0]
-        words = set(re.findall(r'[a-z_]+', text))
+        words = {word for quoted in re.findall(r'`([^`]+)`|"([a-z_]+)"', text) for part in quoted
+                 for word in re.findall(r'[a-z_]+', part)}
         for keys in objects:
             self.assertEqual(set(keys) - words, set(), section)
 

@@ -367,8 +367,8 @@ static void test_large_buffers(void **state) {
     ok(dd_launches_enqueue(device, &list));
     assert_ints(all, COUNT, 7, 0);
     ok(dd_buffer_view(device, all, offset, 16, &end));
-    dd_buffer_release(device, &all); /* the view, and a command in the queue, still use it */
     ok(dd_launches_enqueue(device, &list));
+    dd_buffer_release(device, &all); /* the view, and a command in the queue, still use it */
     assert_ints(end, 4, 14, 0);
     dd_launches_clear(&list);
     dd_buffer_release(device, &end);
