@@ -13,7 +13,7 @@ struct dd_report_options {
     int run_count;
     const char *const *benches; /**< [bench_count] files with the output of `bench gates --json` */
     int bench_count;
-    const char *output; /**< folder, made if missing; files of an earlier report are replaced */
+    const char *output; /**< folder, made if missing; the page and figures of an earlier report go */
 };
 
 /**

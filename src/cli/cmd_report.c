@@ -54,7 +54,8 @@ const struct args_command cli_report = {
     .name = "report",
     .summary = "makes figures and a page from run folders",
     .description = "Runs that differ in nothing but the seed are averaged. Unfinished runs are shown as far as they "
-                   "are. Beside ResNet-56 stand the paper's figures. Needs gnuplot (Debian: gnuplot-nox).",
+                   "are. Beside ResNet-56 stand the paper's figures, its errors (of CIFAR-10) "
+                   "beside those of CIFAR-10 or of a folder. Needs gnuplot (Debian: gnuplot-nox).",
     .usage = (const char *const[]){"report RUN... --output DIR [--bench FILE]...", NULL},
     .examples = (const char *const[]){"report runs/p0 runs/p25 runs/p50 --output runs/report",
                                       "# with times, for the figures over time saved and hours",

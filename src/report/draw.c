@@ -188,26 +188,47 @@ static dd_status run_gnuplot(const char *dir) {
                    text);
 }
 
-/* Pictures of an earlier report would be mistaken for this one's. */
-static dd_status remove_old(const struct dd_figure *figure, const char *dir) {
-    static const char *const endings[] = {"svg", "png"};
-    for (int i = 0; i < 2; i++) {
-        char *path = dd_format("%s/%s.%s", dir, figure->name, endings[i]);
-        if (path == NULL)
-            return dd_fail_memory("path", strlen(dir));
-        unlink(path);
-        free(path);
-    }
-    return DD_OK;
+/* ---- the folder ---- */
+
+static bool is_old(const char *name) {
+    const char *dot = strrchr(name, '.');
+    char figure[256];
+    if (strcmp(name, "index.html") == 0)
+        return true;
+    if (dot == NULL || (strcmp(dot, ".svg") != 0 && strcmp(dot, ".png") != 0))
+        return false;
+    snprintf(figure, sizeof figure, "%.*s", (int)(dot - name), name);
+    return dd_figure_is_name(figure);
+}
+
+static dd_status remove_file(const char *dir, const char *name) {
+    char *path = dd_path_join(dir, name);
+    dd_status status = DD_OK;
+    if (path == NULL)
+        return dd_fail_memory("path", strlen(dir));
+    if (unlink(path) != 0 && errno != ENOENT)
+        status = dd_fail(DD_ERROR_DATA, "%s, of an earlier report, cannot be removed: %s", path, strerror(errno));
+    free(path);
+    return status;
+}
+
+dd_status dd_report_remove_old(const char *dir) {
+    char **names;
+    int count;
+    dd_status status = DD_OK;
+    DD_TRY(dd_folder_names(dir, &names, &count));
+    for (int i = 0; i < count && status == DD_OK; i++)
+        if (is_old(names[i]))
+            status = remove_file(dir, names[i]);
+    dd_names_free(&names, count);
+    return status;
 }
 
 dd_status dd_report_draw(const struct dd_report *report, const char *dir) {
     char *script = dd_path_join(dir, "figures.gp");
     if (script == NULL)
         return dd_fail_memory("path", strlen(dir));
-    dd_status status = write_script(report, script);
+    const dd_status status = write_script(report, script);
     free(script);
-    for (size_t f = 0; f < report->figure_count && status == DD_OK; f++)
-        status = remove_old(&report->figures[f], dir);
     return status == DD_OK ? run_gnuplot(dir) : status;
 }

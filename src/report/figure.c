@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "report/internal.h"
 
+const char dd_no_timing[] = "no times: give --bench FILE with the output of bench gates --json";
+
 static const struct kind {
     const char *name, *title, *x_label, *y_label, *note;
     bool x_percent, y_percent, from_zero, tabled;
@@ -15,13 +17,15 @@ static const struct kind {
 } kinds[] = {
     {"error-ratio", "Test error by dropout ratio", "dropout ratio (expected share of the gated units that is off)",
      "test error, %",
-     "The paper's Table I. Error bars are standard errors: of the mean over seeds, or of the test images where there "
+     "The paper's Table I, whose errors are those of CIFAR-10. Error bars are standard errors: of the mean over seeds, "
+     "or of the test images where there "
      "is "
      "one seed.",
      false, true, false, true, false, dd_figure_error_ratio},
     {"relative-error", "Relative error by dropout ratio",
      "dropout ratio (expected share of the gated units that is off)", "error / baseline - 1, %",
-     "The paper's figure 2 (a). The baseline is the same net with identity shortcuts and no gates. Both errors come "
+     "The paper's figure 2 (a), with its errors on CIFAR-10. The baseline is the same net with identity shortcuts and "
+     "no gates. Both errors come "
      "from "
      "the same test images, so the error bars, which take them for independent, are rather too long.",
      false, true, false, true, false, dd_figure_relative},
@@ -35,7 +39,8 @@ static const struct kind {
      "a shortcut counts 1/18 of a primary path.",
      false, true, false, true, false, dd_figure_saving},
     {"error-saving", "Relative error by time saved", "time saved by bench gates, 1 - t / t0, %",
-     "error / baseline - 1, %", "The paper's figure 2 (c).", true, true, false, true, false, dd_figure_error_saving},
+     "error / baseline - 1, %", "The paper's figure 2 (c), with its errors on CIFAR-10.", true, true, false, true,
+     false, dd_figure_error_saving},
     {"error-iteration", "Test error by iteration", "iteration", "test error, %",
      "The paper's figure 3 (a); means over seeds.", false, true, true, false, false, dd_figure_error_iteration},
     {"error-hours", "Test error by hours, iterations times benchmarked time", "hours of training", "test error, %",
@@ -123,6 +128,18 @@ dd_status dd_report_figures(struct dd_report *report) {
             DD_TRY(add_figure(report, &kinds[k], &report->timings[t]));
     }
     return DD_OK;
+}
+
+bool dd_figure_is_name(const char *name) {
+    for (int k = 0; k < KINDS; k++) {
+        const size_t length = strlen(kinds[k].name);
+        if (strncmp(name, kinds[k].name, length) != 0)
+            continue;
+        const char *rest = name + length; /* of a benchmark: -NET-SHORTCUT */
+        if (*rest == '\0' || (kinds[k].per_timing && *rest == '-' && strchr(rest + 1, '-') != NULL))
+            return true;
+    }
+    return false;
 }
 
 void dd_report_figures_free(struct dd_report *report) {

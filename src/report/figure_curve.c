@@ -98,9 +98,9 @@ dd_status dd_figure_error_hours(const struct dd_report *report, const struct dd_
     (void)timing;
     DD_TRY(add_errors(report, figure, BY_BENCH));
     if (report->timing_count == 0)
-        dd_figure_missing(figure, "no times: give --bench FILE with the output of bench gates --json");
+        dd_figure_missing(figure, "%s", dd_no_timing);
     else if (figure->line_count == 0)
-        dd_figure_missing(figure, "no run has a benchmark of its net, shortcuts and batch");
+        dd_figure_missing(figure, "no run has a benchmark of its net, shortcuts, batch and width dropout");
     return DD_OK;
 }
 

@@ -7,20 +7,20 @@
 
 static const char no_final[] = "no run is finished: the error counts after the last iteration (the paper, IV-A)";
 
-static bool has_net(const struct dd_report *report, const char *net) {
-    for (int g = 0; g < report->group_count; g++)
-        if (strcmp(report->groups[g].key.text[DD_NET], net) == 0)
+static bool compares_with_paper(const struct dd_report *report) {
+    for (int r = 0; r < report->run_count; r++)
+        if (dd_paper_compares(report->runs[r].key.text[DD_NET], report->runs[r].data))
             return true;
     return false;
 }
 
-/* The paper's line, where a group is of its net; value picks y, x the ratio or, with saved, the saving. */
+/* The paper's line, where a run is of its net and data; value picks y, x the ratio or, with saved, the saving. */
 static dd_status add_paper(const struct dd_report *report, struct dd_figure *figure, bool relative, bool saved) {
     struct dd_line *line;
-    if (dd_figure_is_empty(figure) || !has_net(report, "resnet56"))
+    if (dd_figure_is_empty(figure) || !compares_with_paper(report))
         return DD_OK;
-    DD_TRY(dd_figure_line(figure, DD_LOOK_DASHED, -1, &line, "the paper: resnet56, conv, %d iterations",
-                          DD_PAPER_ITERATIONS));
+    DD_TRY(dd_figure_line(figure, DD_LOOK_DASHED, -1, &line, "the paper: %s, conv, CIFAR-10, %d iterations",
+                          dd_paper_net, DD_PAPER_ITERATIONS));
     for (int i = 0; i < DD_PAPER_LINES; i++) {
         const struct dd_paper_line *paper = &dd_paper_lines[i];
         DD_TRY(dd_line_add(line, saved ? paper->saving : paper->ratio,
@@ -90,11 +90,10 @@ dd_status dd_figure_error_saving(const struct dd_report *report, const struct dd
     DD_TRY(add_relative(report, figure, true));
     if (dd_figure_is_empty(figure))
         dd_figure_missing(figure, "%s",
-                          report->timing_count == 0
-                              ? "no times: give --bench FILE with the output of bench gates --json"
-                          : !any_finished(report) ? no_final
-                                                  : "no finished run with a finished baseline has a "
-                                                    "benchmark of its net, shortcuts and batch");
+                          report->timing_count == 0 ? dd_no_timing
+                          : !any_finished(report)   ? no_final
+                                                    : "no finished run with a finished baseline has a "
+                                                      "benchmark of its net, shortcuts, batch and width dropout");
     return add_paper(report, figure, true, true);
 }
 

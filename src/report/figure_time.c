@@ -5,13 +5,12 @@
 #include "report/internal.h"
 #include "report/paper.h"
 
-static const char no_timing[] = "no times: give --bench FILE with the output of bench gates --json";
-
-/* Rows on the curve over the ratio: Bernoulli gates, every gate on, every gated unit off. exact:K stands in the table.
- */
-static bool on_curve(const struct dd_timing *timing, int row) {
-    const char *gate = timing->rows[row].gate;
-    return row > 0 && (strcmp(gate, "none") == 0 || strncmp(gate, "uniform:", 8) == 0 || row == timing->row_count - 1);
+/* Rows on the curve over the ratio: Bernoulli gates, every gate on, every gated unit off (exact:K with all K gated
+ * units, ratio 1). Other exact:K and width dropout stand in the table. */
+static bool on_curve(const struct dd_timing *timing, int index) {
+    const struct dd_timing_row *row = &timing->rows[index];
+    return index > 0 && !dd_timing_is_wide(row) &&
+           (strcmp(row->gate, "none") == 0 || strncmp(row->gate, "uniform:", 8) == 0 || row->ratio >= 1);
 }
 
 /* By rising ratio: every gate on comes behind the ratios in the file. */
@@ -49,7 +48,7 @@ dd_status dd_figure_time(const struct dd_report *report, const struct dd_timing 
     (void)report;
     struct dd_line *line;
     if (timing == NULL) {
-        dd_figure_missing(figure, "%s", no_timing);
+        dd_figure_missing(figure, "%s", dd_no_timing);
         return DD_OK;
     }
     DD_TRY(add_phase(figure, timing, 0, "forward", offsetof(struct dd_timing_row, forward)));
@@ -84,7 +83,7 @@ dd_status dd_figure_saving(const struct dd_report *report, const struct dd_timin
         paper = paper || dd_paper_line(report->timings[t].net, 0) != NULL;
     }
     if (report->timing_count == 0)
-        dd_figure_missing(figure, "%s", no_timing);
+        dd_figure_missing(figure, "%s", dd_no_timing);
     for (int theory = 0; paper && theory < 2; theory++) {
         DD_TRY(dd_figure_line(figure, theory ? DD_LOOK_DASHED : DD_LOOK_POINTS, -1, &line, "the paper: %s",
                               theory ? "its theory" : "measured"));

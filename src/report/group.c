@@ -65,6 +65,7 @@ static int compare_groups(const void *left, const void *right) {
 
 static const char *const attribute_forms[DD_ATTRIBUTES] = {
     [DD_GATE_FIRST] = "first units gated: %s",
+    [DD_GATE_WARMUP] = "gate warm-up %s (ratio after it)",
     [DD_RECALIBRATE] = "%s batches re-estimate",
     [DD_ITERATIONS] = "%s iterations",
     [DD_BATCH] = "batch %s",
@@ -76,6 +77,9 @@ static const char *const attribute_forms[DD_ATTRIBUTES] = {
     [DD_VAL_SPLIT] = "%s held out",
     [DD_RECIPE] = "recipe %s",
     [DD_LR_DROPS] = "drops %s",
+    [DD_DROPOUT] = "dropout %s",
+    [DD_UNIT_DROPOUT] = "unit dropout %s",
+    [DD_INIT_HASH] = "init %s",
     [DD_DATA] = "data %s",
 };
 
@@ -89,15 +93,20 @@ struct labelled {
 static void append(char *label, int attribute, const char *value) {
     const size_t length = strlen(label);
     char text[192];
-    snprintf(text, sizeof text, attribute_forms[attribute], value);
+    snprintf(text, sizeof text, attribute_forms[attribute], value[0] != '\0' ? value : "none");
     snprintf(label + length, DD_LABEL - length, ", %s", text);
 }
 
-/* Net, shortcut, gates; then, where two would be called alike, what they differ in, attribute by attribute. */
+/* Net, shortcut, gates, and a warm-up, as it tells how the ratio is meant; then, where two would be called alike, what
+ * they differ in, attribute by attribute. */
 static void write_labels(struct labelled *all, int count) {
-    for (int i = 0; i < count; i++)
-        snprintf(all[i].label, DD_LABEL, "%s, %s, %s", all[i].key->text[DD_NET], all[i].key->text[DD_SHORTCUT],
-                 strcmp(all[i].key->text[DD_GATE], "none") == 0 ? "no gates" : all[i].key->text[DD_GATE]);
+    for (int i = 0; i < count; i++) {
+        const struct dd_key *key = all[i].key;
+        snprintf(all[i].label, DD_LABEL, "%s, %s, %s", key->text[DD_NET], key->text[DD_SHORTCUT],
+                 strcmp(key->text[DD_GATE], "none") == 0 ? "no gates" : key->text[DD_GATE]);
+        if (strcmp(key->text[DD_GATE_WARMUP], "0") != 0)
+            append(all[i].label, DD_GATE_WARMUP, key->text[DD_GATE_WARMUP]);
+    }
     for (int a = DD_GATE_FIRST; a < DD_ATTRIBUTES; a++) {
         for (int i = 0; i < count; i++) {
             all[i].alike = false;
@@ -171,12 +180,15 @@ static dd_status average(const struct dd_report *report, struct dd_group *group)
 /* ---- baselines and times ---- */
 
 static bool is_baseline(const struct dd_group *group) {
-    return strcmp(group->key.text[DD_SHORTCUT], "identity") == 0 && strcmp(group->key.text[DD_GATE], "none") == 0;
+    const struct dd_key *key = &group->key;
+    return strcmp(key->text[DD_SHORTCUT], "identity") == 0 && strcmp(key->text[DD_GATE], "none") == 0 &&
+           strcmp(key->text[DD_DROPOUT], "0") == 0 && strcmp(key->text[DD_UNIT_DROPOUT], "0") == 0;
 }
 
-/* The finished baseline of the same net, data, length and batch that is like the group in most of the rest. */
+/* The finished baseline of the same net, initial weights, data, length and batch that is like the group in most of the
+ * rest. */
 static int find_baseline(const struct dd_report *report, const struct dd_group *group) {
-    static const int needed[] = {DD_NET, DD_ITERATIONS, DD_BATCH, DD_DATA};
+    static const int needed[] = {DD_NET, DD_INIT_HASH, DD_ITERATIONS, DD_BATCH, DD_DATA};
     int best = -1, best_alike = -1;
     for (int g = 0; g < report->group_count; g++) {
         const struct dd_group *other = &report->groups[g];
@@ -207,8 +219,12 @@ static void compare_with_baseline(const struct dd_report *report, struct dd_grou
         group->relative_se = error->mean / base->mean * hypot(error->se / error->mean, base->se / base->mean);
 }
 
-/* An iteration's time: the row of the same policy or ratio, else the row with every gate on less the paths that are
- * off. */
+static bool same_width(const struct dd_timing_row *row, const struct dd_report_run *run) {
+    return fabs(row->dropout - run->dropout) < 1e-6 && fabs(row->unit_dropout - run->unit_dropout) < 1e-6;
+}
+
+/* An iteration's time: the row of the same policy, else the row with every gate on less the paths that are off; with
+ * width dropout only the row that has it. */
 static void find_step_time(const struct dd_report *report, struct dd_group *group) {
     const struct dd_report_run *run = &report->runs[group->runs[0]];
     const char *shortcut = group->key.text[DD_SHORTCUT];
@@ -219,7 +235,7 @@ static void find_step_time(const struct dd_report *report, struct dd_group *grou
             continue;
         for (int r = 0; r < timing->row_count; r++) {
             const struct dd_timing_row *row = &timing->rows[r];
-            const bool same = strcmp(row->shortcut, shortcut) == 0;
+            const bool same = strcmp(row->shortcut, shortcut) == 0 && same_width(row, run);
             if (same && strcmp(row->gate, group->key.text[DD_GATE]) == 0 &&
                 (run->gated == 0 || run->gated == timing->gated)) {
                 group->timing = timing;
@@ -227,7 +243,7 @@ static void find_step_time(const struct dd_report *report, struct dd_group *grou
                 group->modelled = false;
                 return;
             }
-            if (same && strcmp(row->gate, "none") == 0 && isfinite(timing->primary_ms)) {
+            if (same && !dd_timing_is_wide(row) && strcmp(row->gate, "none") == 0 && isfinite(timing->primary_ms)) {
                 group->timing = timing;
                 group->step_ms = row->total - (run->units - run->run_expected) * timing->primary_ms;
                 group->modelled = true;

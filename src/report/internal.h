@@ -17,6 +17,29 @@
 
 #include "base/error.h"
 
+/* ---- values out of JSON (read.c) ---- */
+
+/** Where they come from, for the messages of DD_ERROR_DATA. */
+struct dd_json_source {
+    const char *path;
+    const char *hint; /* how such a file comes about */
+};
+
+/** Reads a file of at most limit bytes; *root by json_decref. DD_ERROR_DATA. */
+dd_status dd_json_read(const struct dd_json_source *source, size_t limit, json_t **root);
+/** DD_ERROR_DATA: the key is missing, or has a value of another type. */
+dd_status dd_json_wrong(const struct dd_json_source *source, const char *key);
+
+/* Each takes a key that must be there, of the right type and range. DD_ERROR_DATA. */
+dd_status dd_json_text(const struct dd_json_source *source, const json_t *object, const char *key, char *text,
+                       size_t size);
+dd_status dd_json_as_text(const struct dd_json_source *source, const json_t *object, const char *key, char *text,
+                          size_t size); /**< a number, too */
+dd_status dd_json_integer(const struct dd_json_source *source, const json_t *object, const char *key, int64_t *number);
+dd_status dd_json_count(const struct dd_json_source *source, const json_t *object, const char *key, int *number);
+dd_status dd_json_real(const struct dd_json_source *source, const json_t *object, const char *key, double *number);
+double dd_json_real_or(const json_t *object, const char *key, double otherwise); /**< otherwise: it is no number */
+
 /* ---- runs (run.c) ---- */
 
 /** What must be equal for two runs to be repetitions of one another, as text; from config.json. */
@@ -25,6 +48,7 @@ enum dd_attribute {
     DD_SHORTCUT,
     DD_GATE,
     DD_GATE_FIRST,
+    DD_GATE_WARMUP,
     DD_RECALIBRATE,
     DD_ITERATIONS,
     DD_BATCH,
@@ -36,7 +60,10 @@ enum dd_attribute {
     DD_VAL_SPLIT,
     DD_RECIPE,
     DD_LR_DROPS,
-    DD_DATA, /* hashes of training and test images */
+    DD_DROPOUT,
+    DD_UNIT_DROPOUT,
+    DD_INIT_HASH, /* empty: weights drawn */
+    DD_DATA,      /* hashes of training and test images */
     DD_ATTRIBUTES
 };
 struct dd_key {
@@ -46,7 +73,7 @@ struct dd_key {
 struct dd_run_step {
     int64_t iteration;
     double loss, images_per_s, train_s; /* loss NaN: not finite */
-    int units_run;
+    int64_t units_run;
 };
 struct dd_run_eval {
     int64_t iteration, images;
@@ -62,8 +89,9 @@ struct dd_report_run {
     int64_t reached;         /* last iteration in the log */
     bool finished, diverged; /* finished: evaluated after its last iteration */
     int units, gated;        /* residual units; those that the policy may switch off */
-    double off;              /* expected share of the gated units that is off: the ratio */
-    double run_expected;     /* expected number of units run */
+    double off;              /* expected share of the gated units that is off: the ratio; after a gate warm-up */
+    double run_expected;     /* expected number of units run; after a gate warm-up */
+    double dropout, unit_dropout;
     struct dd_run_step *steps;
     struct dd_run_eval *evals; /* of the test images; of held-out ones where the log has no others */
     size_t step_count, step_capacity, eval_count, eval_capacity;
@@ -85,11 +113,12 @@ struct dd_timing_row {
     char shortcut[32], gate[128];
     double ratio, forward, backward, update, total; /* means in milliseconds */
     double theory;                                  /* saving by count of operations, NaN: none */
+    double dropout, unit_dropout;                   /* width dropout; 0 but in a row that shows what it costs */
 };
 struct dd_timing {
     const char *file; /* as given */
     char net[32], shortcut[32], device[128];
-    int batch, iterations, units, gated;
+    int batch, iterations, gated;
     double primary_ms; /* a primary path; NaN if no unit is gated */
     struct dd_timing_row *rows;
     int row_count; /* at least 1; row 0 is the baseline */
@@ -98,6 +127,8 @@ struct dd_timing {
 /** Reads what `bench gates --json` printed. DD_ERROR_DATA. Freed by dd_timing_free. */
 dd_status dd_timing_read(const char *file, struct dd_timing *timing);
 void dd_timing_free(struct dd_timing *timing);
+/** Has the row width dropout? Such a row stands in the table alone. */
+bool dd_timing_is_wide(const struct dd_timing_row *row);
 /** 1 - t / t0 of a total time in milliseconds. */
 double dd_timing_saving(const struct dd_timing *timing, double total);
 
@@ -120,9 +151,9 @@ struct dd_group {
     int64_t images; /* test images */
     double ratio;   /* expected share of the gated units that is off */
     struct dd_spread error, best, running, seconds, images_per_s;
-    int baseline;                   /* group with identity shortcuts and no gates; -1: none finished */
+    int baseline;                   /* group with identity shortcuts, no gates, no width dropout; -1: none finished */
     double relative, relative_se;   /* error / baseline - 1; NaN without a baseline */
-    const struct dd_timing *timing; /* benchmark of this net, shortcut and batch; NULL */
+    const struct dd_timing *timing; /* benchmark of this net, shortcut, batch and width dropout; NULL */
     double step_ms;                 /* an iteration by timing; NaN */
     bool modelled;                  /* step_ms by the times of the paths, as the policy itself was not timed */
 };
@@ -179,6 +210,10 @@ struct dd_figure {
 
 dd_status dd_report_figures(struct dd_report *report);
 void dd_report_figures_free(struct dd_report *report);
+/** Could a report have drawn a figure of this name? */
+bool dd_figure_is_name(const char *name);
+/** Why the figures over time are missing without a benchmark. */
+extern const char dd_no_timing[];
 
 /** Appends a line without points; *line is valid until the next call. */
 dd_status dd_figure_line(struct dd_figure *figure, enum dd_look look, int colour, struct dd_line **line,
@@ -198,6 +233,8 @@ dd_figure_builder dd_figure_time, dd_figure_saving; /* time: of one benchmark */
 
 /* ---- output ---- */
 
+/** Removes the page and the pictures of an earlier report, which would be mistaken for this one's. DD_ERROR_DATA. */
+dd_status dd_report_remove_old(const char *dir);
 /** Draws every figure that can be drawn as DIR/<name>.svg and .png. DD_ERROR_DATA, DD_ERROR_INTERNAL (no gnuplot). */
 dd_status dd_report_draw(const struct dd_report *report, const char *dir);
 /** Writes DIR/report.json. */

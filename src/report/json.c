@@ -65,6 +65,10 @@ static json_t *group_json(const struct dd_group *group) {
                              "bn_recalibrate", json_integer(atoll(group->key.text[DD_RECALIBRATE])), "iterations",
                              json_integer(atoll(group->key.text[DD_ITERATIONS])), "runs", group->count, "ratio",
                              number(group->ratio));
+    json_object_set_new(json, "gate_warmup", json_integer(atoll(group->key.text[DD_GATE_WARMUP])));
+    json_object_set_new(json, "dropout", json_real(atof(group->key.text[DD_DROPOUT])));
+    json_object_set_new(json, "unit_dropout", json_real(atof(group->key.text[DD_UNIT_DROPOUT])));
+    json_object_set_new(json, "init_hash", text(group->key.text[DD_INIT_HASH]));
     json_object_set_new(json, "error", spread_json(&group->error));
     json_object_set_new(json, "best", spread_json(&group->best));
     json_object_set_new(json, "error_running", spread_json(&group->running));
@@ -84,12 +88,14 @@ static json_t *timing_json(const struct dd_timing *timing) {
     json_t *rows = json_array();
     for (int r = 0; r < timing->row_count; r++) {
         const struct dd_timing_row *row = &timing->rows[r];
-        json_array_append_new(
-            rows, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "shortcut", text(row->shortcut),
-                            "gate", text(row->gate), "ratio", number(row->ratio), "forward_ms", number(row->forward),
-                            "backward_ms", number(row->backward), "update_ms", number(row->update), "total_ms",
-                            number(row->total), "saving", number(dd_timing_saving(timing, row->total)), "speedup",
-                            number(timing->rows[0].total / row->total), "theory", number(row->theory)));
+        json_array_append_new(rows,
+                              json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "shortcut",
+                                        text(row->shortcut), "gate", text(row->gate), "ratio", number(row->ratio),
+                                        "dropout", number(row->dropout), "unit_dropout", number(row->unit_dropout),
+                                        "forward_ms", number(row->forward), "backward_ms", number(row->backward),
+                                        "update_ms", number(row->update), "total_ms", number(row->total), "saving",
+                                        number(dd_timing_saving(timing, row->total)), "speedup",
+                                        number(timing->rows[0].total / row->total), "theory", number(row->theory)));
     }
     return json_pack("{s:o, s:o, s:o, s:o, s:i, s:i, s:o}", "file", text(timing->file), "net", text(timing->net),
                      "shortcut", text(timing->shortcut), "device", text(timing->device), "batch", timing->batch,

@@ -2,6 +2,8 @@
 #ifndef DD_REPORT_PAPER_H
 #define DD_REPORT_PAPER_H
 
+#include <stdbool.h>
+
 /** One dropout ratio of ResNet-56 with 1x1 shortcuts; ratio 0 is its baseline with identity shortcuts. */
 struct dd_paper_line {
     double ratio;
@@ -14,7 +16,15 @@ struct dd_paper_line {
 enum { DD_PAPER_LINES = 4, DD_PAPER_ITERATIONS = 64000 };
 extern const struct dd_paper_line dd_paper_lines[DD_PAPER_LINES];
 
-/** The line of this net ("resnet56" alone has any) and ratio; NULL if the paper has none. */
+extern const char dd_paper_net[]; /**< the one that has lines */
+
+/** The line of this net and ratio; NULL if the paper has none. */
 const struct dd_paper_line *dd_paper_line(const char *net, double ratio);
+
+/**
+ * Do the paper's errors stand beside those of a run of this net and data spec (train --data)? They do beside CIFAR-10,
+ * and beside a folder, which may hold it.
+ */
+bool dd_paper_compares(const char *net, const char *data);
 
 #endif

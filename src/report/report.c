@@ -77,6 +77,7 @@ dd_status dd_report(const struct dd_report_options *options) {
     DD_GOTO(status, done, dd_report_group(&report));
     DD_GOTO(status, done, dd_report_figures(&report));
     DD_GOTO(status, done, dd_make_folder(options->output));
+    DD_GOTO(status, done, dd_report_remove_old(options->output));
     DD_GOTO(status, done, dd_report_write_json(&report, options->output));
     DD_GOTO(status, done, dd_report_draw(&report, options->output));
     status = dd_report_write_page(&report, options->output);

@@ -17,6 +17,7 @@ static const char *const attribute_keys[DD_DATA] = {
     [DD_SHORTCUT] = "shortcut",
     [DD_GATE] = "gate",
     [DD_GATE_FIRST] = "gate_first",
+    [DD_GATE_WARMUP] = "gate_warmup",
     [DD_RECALIBRATE] = "bn_recalibrate",
     [DD_ITERATIONS] = "iterations",
     [DD_BATCH] = "batch",
@@ -28,38 +29,22 @@ static const char *const attribute_keys[DD_DATA] = {
     [DD_VAL_SPLIT] = "val_split",
     [DD_RECIPE] = "recipe",
     [DD_LR_DROPS] = "lr_drops",
+    [DD_DROPOUT] = "dropout",
+    [DD_UNIT_DROPOUT] = "unit_dropout",
+    [DD_INIT_HASH] = "init_hash",
+};
+/* Keys that runs of earlier versions lack, and what these did. */
+static const char *const attribute_defaults[DD_DATA] = {
+    [DD_GATE_WARMUP] = "0",
+    [DD_DROPOUT] = "0",
+    [DD_UNIT_DROPOUT] = "0",
+    [DD_INIT_HASH] = "",
 };
 
 /* ---- config.json ---- */
 
-static dd_status text_of(const json_t *root, const char *path, const char *key, char *text, size_t size) {
-    const json_t *value = json_object_get(root, key);
-    int length;
-    if (json_is_string(value))
-        length = snprintf(text, size, "%s", json_string_value(value));
-    else if (json_is_integer(value))
-        length = snprintf(text, size, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-    else if (json_is_real(value))
-        length = snprintf(text, size, "%.9g", json_real_value(value));
-    else
-        return dd_fail(DD_ERROR_DATA, "%s: \"%s\" is missing or of the wrong type: this is no run's config.json", path,
-                       key);
-    if ((size_t)length >= size)
-        return dd_fail(DD_ERROR_DATA, "%s: \"%s\" has %d bytes, at most %zu are expected", path, key, length, size - 1);
-    return DD_OK;
-}
-
-static dd_status number_of(const json_t *root, const char *path, const char *key, int64_t *number) {
-    const json_t *value = json_object_get(root, key);
-    if (!json_is_integer(value))
-        return dd_fail(DD_ERROR_DATA, "%s: \"%s\" is missing or no whole number: this is no run's config.json", path,
-                       key);
-    *number = json_integer_value(value);
-    return DD_OK;
-}
-
 /* Units and the expected ratio, from the same code as training's. */
-static dd_status expect_gates(struct dd_report_run *run, const char *path, const char *image, int64_t classes) {
+static dd_status expect_gates(struct dd_report_run *run, const char *path, const char *image, int classes) {
     int channels, height, width;
     if (sscanf(image, "%d,%d,%d", &channels, &height, &width) != 3)
         return dd_fail(DD_ERROR_DATA, "%s: \"image\" is \"%s\", not \"C,H,W\"", path, image);
@@ -68,7 +53,7 @@ static dd_status expect_gates(struct dd_report_run *run, const char *path, const
                                            .channels = channels,
                                            .height = height,
                                            .width = width,
-                                           .classes = (int)classes};
+                                           .classes = classes};
     const struct dd_gate_options policy = {.policy = run->key.text[DD_GATE], .first = run->key.text[DD_GATE_FIRST]};
     dd_net *net = NULL;
     dd_gate *gate = NULL;
@@ -88,54 +73,57 @@ static dd_status expect_gates(struct dd_report_run *run, const char *path, const
     return status == DD_ERROR_USAGE ? dd_fail_prefix(DD_ERROR_DATA, "%s", path) : status;
 }
 
-static dd_status take_config(struct dd_report_run *run, const json_t *root, const char *path) {
+static dd_status take_attribute(struct dd_report_run *run, const json_t *root, const struct dd_json_source *source,
+                                int attribute) {
+    const char *key = attribute_keys[attribute], *otherwise = attribute_defaults[attribute];
+    char *text = run->key.text[attribute];
+    if (otherwise == NULL || json_object_get(root, key) != NULL)
+        return dd_json_as_text(source, root, key, text, sizeof run->key.text[attribute]);
+    strcpy(text, otherwise);
+    return DD_OK;
+}
+
+static dd_status take_config(struct dd_report_run *run, const json_t *root, const struct dd_json_source *source) {
     char image[64], train_hash[64], test_hash[64];
-    int64_t classes = 0, format = 0;
-    DD_TRY(number_of(root, path, "format_version", &format));
+    int64_t format = 0;
+    int classes = 0;
+    DD_TRY(dd_json_integer(source, root, "format_version", &format));
     if (format != CONFIG_FORMAT)
-        return dd_fail(DD_ERROR_DATA, "%s is of format version %" PRId64 ", this program reads %d", path, format,
-                       CONFIG_FORMAT);
+        return dd_fail(DD_ERROR_DATA, "%s is of format version %" PRId64 ", this program reads %d", source->path,
+                       format, CONFIG_FORMAT);
     for (int a = 0; a < DD_DATA; a++)
-        DD_TRY(text_of(root, path, attribute_keys[a], run->key.text[a], sizeof run->key.text[a]));
-    DD_TRY(text_of(root, path, "train_hash", train_hash, sizeof train_hash));
-    DD_TRY(text_of(root, path, "test_hash", test_hash, sizeof test_hash));
+        DD_TRY(take_attribute(run, root, source, a));
+    DD_TRY(dd_json_as_text(source, root, "train_hash", train_hash, sizeof train_hash));
+    DD_TRY(dd_json_as_text(source, root, "test_hash", test_hash, sizeof test_hash));
     snprintf(run->key.text[DD_DATA], sizeof run->key.text[DD_DATA], "%s %s", train_hash, test_hash);
-    DD_TRY(text_of(root, path, "data", run->data, sizeof run->data));
-    DD_TRY(text_of(root, path, "image", image, sizeof image));
-    DD_TRY(text_of(root, path, "version", run->version, sizeof run->version));
-    DD_TRY(text_of(root, path, "device_name", run->device, sizeof run->device));
-    DD_TRY(text_of(root, path, "device_driver", run->driver, sizeof run->driver));
-    DD_TRY(number_of(root, path, "classes", &classes));
-    DD_TRY(number_of(root, path, "seed", &run->seed));
-    DD_TRY(number_of(root, path, "iterations", &run->iterations));
-    DD_TRY(number_of(root, path, "batch", &run->batch));
-    DD_TRY(number_of(root, path, "log_every", &run->log_every));
+    DD_TRY(dd_json_as_text(source, root, "data", run->data, sizeof run->data));
+    DD_TRY(dd_json_as_text(source, root, "image", image, sizeof image));
+    DD_TRY(dd_json_as_text(source, root, "version", run->version, sizeof run->version));
+    DD_TRY(dd_json_as_text(source, root, "device_name", run->device, sizeof run->device));
+    DD_TRY(dd_json_as_text(source, root, "device_driver", run->driver, sizeof run->driver));
+    DD_TRY(dd_json_count(source, root, "classes", &classes));
+    DD_TRY(dd_json_integer(source, root, "seed", &run->seed));
+    DD_TRY(dd_json_integer(source, root, "iterations", &run->iterations));
+    DD_TRY(dd_json_integer(source, root, "batch", &run->batch));
+    DD_TRY(dd_json_integer(source, root, "log_every", &run->log_every));
+    run->dropout = dd_json_real_or(root, "dropout", 0);
+    run->unit_dropout = dd_json_real_or(root, "unit_dropout", 0);
     if (run->iterations < 0 || run->batch < 1 || run->log_every < 1)
         return dd_fail(DD_ERROR_DATA, "%s: \"iterations\" is negative, or \"batch\" or \"log_every\" is not positive",
-                       path);
-    return expect_gates(run, path, image, classes);
+                       source->path);
+    return expect_gates(run, source->path, image, classes);
 }
 
 static dd_status read_config(struct dd_report_run *run, const char *path) {
-    uint8_t *bytes;
-    size_t size;
-    json_error_t error;
-    DD_TRY(dd_file_read(path, MAX_CONFIG, &bytes, &size));
-    json_t *root = json_loadb((const char *)bytes, size, 0, &error);
-    free(bytes);
-    if (root == NULL)
-        return dd_fail(DD_ERROR_DATA, "%s is damaged: line %d: %s", path, error.line, error.text);
-    const dd_status status = take_config(run, root, path);
+    const struct dd_json_source source = {path, "it should be the config.json of a run that train --run made"};
+    json_t *root;
+    DD_TRY(dd_json_read(&source, MAX_CONFIG, &root));
+    const dd_status status = take_config(run, root, &source);
     json_decref(root);
     return status;
 }
 
 /* ---- log.jsonl ---- */
-
-static double real_of(const json_t *line, const char *key) {
-    const json_t *value = json_object_get(line, key);
-    return json_is_number(value) ? json_number_value(value) : NAN;
-}
 
 static int64_t integer_of(const json_t *line, const char *key) {
     return json_integer_value(json_object_get(line, key));
@@ -145,10 +133,10 @@ static dd_status take_step(struct dd_report_run *run, const json_t *line) {
     DD_TRY(dd_grow(&run->steps, &run->step_capacity, run->step_count + 1, sizeof *run->steps));
     struct dd_run_step *step = &run->steps[run->step_count++];
     *step = (struct dd_run_step){.iteration = integer_of(line, "iteration"),
-                                 .loss = real_of(line, "loss"),
-                                 .images_per_s = real_of(line, "images_per_s"),
-                                 .train_s = real_of(line, "train_s"),
-                                 .units_run = (int)integer_of(line, "units_run")};
+                                 .loss = dd_json_real_or(line, "loss", NAN),
+                                 .images_per_s = dd_json_real_or(line, "images_per_s", NAN),
+                                 .train_s = dd_json_real_or(line, "train_s", NAN),
+                                 .units_run = integer_of(line, "units_run")};
     run->diverged = !isfinite(step->loss);
     return DD_OK;
 }
@@ -166,8 +154,8 @@ static dd_status take_eval(struct dd_report_run *run, const json_t *line, bool *
     DD_TRY(dd_grow(&run->evals, &run->eval_capacity, run->eval_count + 1, sizeof *run->evals));
     run->evals[run->eval_count++] = (struct dd_run_eval){.iteration = integer_of(line, "iteration"),
                                                          .images = integer_of(line, "images"),
-                                                         .error = real_of(line, "error"),
-                                                         .error_running = real_of(line, "error_running"),
+                                                         .error = dd_json_real_or(line, "error", NAN),
+                                                         .error_running = dd_json_real_or(line, "error_running", NAN),
                                                          .train_s = NAN};
     return DD_OK;
 }

@@ -179,6 +179,15 @@ void dd_page_runs(const struct dd_report *report, FILE *page) {
 
 /* ---- benchmarks ---- */
 
+static void gate_cell(FILE *page, const struct dd_timing_row *row) {
+    char text[256];
+    if (dd_timing_is_wide(row))
+        snprintf(text, sizeof text, "%s; width dropout %.3g, units %.3g", row->gate, row->dropout, row->unit_dropout);
+    else
+        snprintf(text, sizeof text, "%s", row->gate);
+    text_cell(page, text);
+}
+
 void dd_page_timing(const struct dd_timing *timing, FILE *page) {
     static const char *const names[] = {
         "shortcut", "gates",         "share off",      "forward",  "backward",  "update",   "total, ms",  "1 - t/t0",
@@ -196,7 +205,7 @@ void dd_page_timing(const struct dd_timing *timing, FILE *page) {
         const double own[] = {row->forward, row->backward, row->update, row->total};
         fputs("<tr>", page);
         text_cell(page, row->shortcut);
-        text_cell(page, row->gate);
+        gate_cell(page, row);
         number_cell(page, row->ratio, 3, false);
         for (int i = 0; i < 4; i++)
             number_cell(page, own[i], 2, false);

@@ -29,8 +29,8 @@ def figures(mean):
     return {"mean": mean, "median": mean, "min": mean}
 
 
-def bench_row(shortcut, gate, ratio, forward, backward, theory=None):
-    return {"shortcut": shortcut, "gate": gate, "ratio": ratio, "forward_ms": figures(forward),
+def bench_row(shortcut, gate, ratio, forward, backward, theory=None, width=0.0):
+    return {"shortcut": shortcut, "gate": gate, "ratio": ratio, "dropout": width, "unit_dropout": width, "forward_ms": figures(forward),
             "backward_ms": figures(backward), "update_ms": figures(1.0), "total_ms": figures(forward + backward + 1.0),
             "theory": theory}
 
@@ -61,7 +61,8 @@ class ReportTest(CliTest):
         rows = [bench_row("identity", "none", 0, 60, 100), bench_row("conv", "uniform:0.5", 0.5, 45, 70, 0.388888889),
                 bench_row("conv", "exact:12", 0.5, 44, 70, 0.388888889),
                 bench_row("conv", "none", 0, 70, 120, -0.055555556),
-                bench_row("conv", "exact:24", 1, 18, 30, 0.833333333)]
+                bench_row("conv", "exact:24", 1, 18, 30, 0.833333333),
+                bench_row("identity", "none", 0, 80, 130, 0, width=0.5)]
         bench = {"device": "a device", "net": "resnet56", "shortcut": "conv", "batch": 128, "iterations": 10,
                  "units": 27, "gated_units": 24, "rows": rows, "primary_unit_ms": (191 - 49) / 24, **changes}
         with open(self.path(name), "w", encoding="utf-8") as file:
@@ -162,7 +163,44 @@ class Numbers(ReportTest):
         with open(os.path.join(root, "docs/formats.md"), encoding="utf-8") as file:
             section = file.read().split("## `depthdrop report`\n")[1].split("\n## ")[0]
         report = self.report(*self.sweep(), "--bench", self.write_bench())
-        self.assertEqual(keys(report) - set(re.findall("[a-z_]+", section)), set())
+        code = " ".join(re.findall(r"(?s)`([^`]+)`", section.replace("```", "")))
+        documented = set(re.findall(r"`([a-z_0-9]+)`", section)) | set(re.findall(r'"([a-z_0-9]+)"', code))
+        self.assertEqual(keys(report) - documented, set())
+
+    def test_width_dropout(self):
+        """The row of the baseline with width dropout stands in the table, is on no curve, and times runs with it."""
+        gated = {"shortcut": "identity", "gate": "uniform:0.5"}
+        runs = [self.write_run("base"), self.write_run("gated", **gated),
+                self.write_run("wide", dropout=0.5, unit_dropout=0.5), self.write_run("half", dropout=0.5)]
+        for name, rows in (("new", {}), ("old", {"rows": [
+                {key: value for key, value in row.items() if "dropout" not in key}
+                for row in (bench_row("identity", "none", 0, 60, 100), bench_row("conv", "none", 0, 70, 120),
+                            bench_row("conv", "exact:24", 1, 18, 30))]})):
+            report = self.report(*runs, "--bench", self.write_bench(name + ".json", **rows), name=name)
+            self.assertEqual([p["x"] for p in self.line(report, "time-resnet56-conv", "total with")],
+                             [0, 0.5, 1] if name == "new" else [0, 1])
+            self.assertEqual(self.line(report, "saving", "resnet56, conv: measured")[-1]["x"], 1)
+            times = {os.path.basename(run["folder"]): report["groups"][run["group"]]["step_ms"]
+                     for run in report["runs"]}
+            self.assertAlmostEqual(times["base"], 161, 8)
+            self.assertAlmostEqual(times["gated"], 161 - 12 * (191 - 49) / 24, 5)  # not by the row with width dropout
+            self.assertEqual((times["wide"], times["half"]), (211 if name == "new" else None, None))
+        self.assertEqual([row["dropout"] for row in report["benches"][0]["rows"]], [0, 0, 0])
+        if HAS_GNUPLOT:
+            self.assertIn("<td>none; width dropout 0.5, units 0.5</td>", self.page("new"))
+
+    def test_paper_beside_its_data(self):
+        """The paper's errors are of CIFAR-10: beside it, or a folder that may hold it, and nowhere else."""
+        for number, (data, beside) in enumerate((("cifar10:x", True), ("folder:x", True), ("cifar100:x", False),
+                                                 ("fashion-mnist", False), ("shapes", False))):
+            report = self.report(self.write_run(f"run{number}", data=data), name=f"report{number}")
+            labels = [line["label"] for line in self.figure(report, "error-ratio")["lines"]]
+            self.assertEqual([label for label in labels if label.startswith("the paper")],
+                             ["the paper: resnet56, conv, CIFAR-10, 64000 iterations"] if beside else [], data)
+            if HAS_GNUPLOT:
+                page = self.page(f"report{number}")
+                self.assertEqual("The paper's errors are of 64000 iterations" in page, beside, data)
+                self.assertIn("whose errors are those of CIFAR-10", page)
 
     def test_ratio_of_policies(self):
         """The expected share of the gated units, by the policies' own figures; other times by the paths' times."""
@@ -183,11 +221,37 @@ class Numbers(ReportTest):
     def test_groups(self):
         """What differs in more than the seed is not averaged, and the labels say in what."""
         runs = [self.write_run("a"), self.write_run("b", lr_warmup=400), self.write_run("c", seed=2),
-                self.write_run("d", test_hash="0")]
+                self.write_run("d", test_hash="0"), self.write_run("e", dropout=0.5),
+                self.write_run("f", unit_dropout=0.3), self.write_run("g", init_hash="abc"),
+                self.write_run("h", gate_warmup=0, dropout=0.0, unit_dropout=0.0, init_hash="", seed=3),
+                self.write_run("i", shortcut="conv", gate="uniform:0.5"),
+                self.write_run("j", shortcut="conv", gate="uniform:0.5", gate_warmup=500)]
         report = self.report(*runs)
-        self.assertEqual(sorted(group["runs"] for group in report["groups"]), [1, 1, 2])
-        self.assertEqual(len({group["label"] for group in report["groups"]}), 3)
+        self.assertEqual(sorted(group["runs"] for group in report["groups"]), [1, 1, 1, 1, 1, 1, 1, 3])
+        labels = {os.path.basename(run["folder"]): report["groups"][run["group"]]["label"] for run in report["runs"]}
+        self.assertEqual(len(set(labels.values())), 8)
+        self.assertIn(labels["a"], (labels["c"], labels["h"]))
+        for name, words in (("e", ", dropout 0.5"), ("f", ", unit dropout 0.3"), ("g", ", init abc"),
+                            ("a", ", init none"), ("j", "uniform:0.5, gate warm-up 500 (ratio after it)")):
+            self.assertIn(words, labels[name])
+        self.assertEqual(labels["i"], "resnet56, conv, uniform:0.5")
         self.assertEqual([group for group in report["groups"] if "warm-up 400" in group["label"]][0]["runs"], 1)
+
+    def test_no_other_baseline(self):
+        """Width dropout makes no baseline, and neither do weights that the group did not start from."""
+        for name, changes in (("dropout", {"dropout": 0.5}), ("unit", {"unit_dropout": 0.5}),
+                              ("init", {"init_hash": "abc"})):
+            report = self.report(self.write_run(name, **changes),
+                                 self.write_run(name + "-gated", shortcut="conv", gate="uniform:0.5"),
+                                 name=name + "-report")
+            self.assertIsNone(self.group(report, "uniform:0.5")["baseline"], name)
+
+    def test_warm_up_in_label(self):
+        """Told also where it is not needed to tell groups apart: the ratio is that after it."""
+        report = self.report(self.write_run("run", shortcut="conv", gate="uniform:0.5", gate_warmup=500))
+        group = self.group(report, "uniform:0.5")
+        self.assertEqual((group["ratio"], group["gate_warmup"]), (0.5, 500))
+        self.assertIn("gate warm-up 500 (ratio after it)", group["label"])
 
     def test_unfinished(self):
         """Unfinished and diverged runs are told as such and stay out of the final errors, not out of the curves."""
@@ -264,9 +328,16 @@ class Files(ReportTest):
     def test_old_figures_go(self):
         runs = self.sweep()
         self.report(*runs, "--bench", self.write_bench())
+        for name in ("notes.html", "mine.svg", "time.svg.txt"):
+            with open(self.path("report", name), "wb"):
+                pass
         report = self.report(runs[0])
         self.check_files(report)
         self.assertIn("Left out: no run has gates", self.page())
+        self.assertEqual(sorted(os.listdir(self.path("report"))), sorted(
+            ["figures.gp", "index.html", "mine.svg", "notes.html", "report.json", "time.svg.txt"] +
+            [figure["name"] + ending for figure in report["figures"] if figure["missing"] is None
+             for ending in (".svg", ".png")]))
 
     def test_quotes(self):
         """Names are data, for gnuplot's script as well."""
@@ -332,6 +403,11 @@ class Refusals(ReportTest):
                        names=["config.json", "bench gates --json"])
         self.run_error("report", run, "--bench", self.write_bench("b.json", net="resnet20"), *output, expect=3,
                        names=["resnet20", "b.json"])
+        self.run_error("report", run, "--bench", self.write_bench("big.json", batch=2**32 + 128), *output, expect=3,
+                       names=["big.json", "batch", str(2**32 + 128)])
+        self.run_error("report", run, "--bench",
+                       self.write_bench("wide.json", rows=[bench_row("identity", "none", 0, 1, 1, width=0.5)]),
+                       *output, expect=3, names=["wide.json", "baseline"])
         self.run_error("report", run, "--bench", self.write_bench("e.json", rows=[bench_row("conv", "none", 0, 1, 1)]),
                        *output, expect=3, names=["e.json", "baseline"])
         self.run_error("report", run, "--bench", self.write_bench("c.json"), "--bench", self.write_bench("d.json"),
@@ -346,13 +422,14 @@ class Refusals(ReportTest):
         self.run_error("report", run, "--output", self.path("out"), expect=3, names=["report.json"])
 
     def test_no_gnuplot(self):
-        """The numbers are there all the same."""
+        """The numbers are there all the same, and nothing of an earlier report beside them."""
         os.mkdir(self.path("bin"))
         run = self.write_run("run")
+        self.report(run, "--bench", self.write_bench(), name="out")
         self.run_error("report", run, "--output", self.path("out"), expect=1,
                        names=["apt install gnuplot-nox", "report.json"], env=environment(PATH=self.path("bin")))
         self.assertTrue(os.path.exists(self.path("out", "report.json")))
-        self.assertFalse(os.path.exists(self.path("out", "index.html")))
+        self.assertEqual(sorted(os.listdir(self.path("out"))), ["figures.gp", "report.json"])
 
     def test_failing_gnuplot(self):
         os.mkdir(self.path("bin"))
@@ -360,9 +437,11 @@ class Refusals(ReportTest):
         with open(self.path("bin", "gnuplot"), "w", encoding="utf-8") as file:
             file.write("#!/bin/sh\necho 'line 7: unknown terminal' >&2\nexit 1\n")
         os.chmod(self.path("bin", "gnuplot"), 0o755)
+        self.report(run, "--bench", self.write_bench(), name="out")
         self.run_error("report", run, "--output", self.path("out"), expect=1,
                        names=["figures.gp", "line 7: unknown terminal"],
                        env=environment(PATH=self.path("bin") + ":/bin:/usr/bin"))
+        self.assertEqual(sorted(os.listdir(self.path("out"))), ["figures.gp", "report.json"])
 
 
 if __name__ == "__main__":
