@@ -116,6 +116,50 @@ class Paper(CliTest):
         _, err = self.call(preset, data="fashion-mnist", expect=2)
         self.assertIn("made with --data shapes", err)
 
+    def test_option_less(self):
+        """An option that is gone from the line changes the run as much as one with another value."""
+        short = "--net resnet14 --batch 8 --iterations 2"
+        for number, option in enumerate(("--seed 2", "--lr 0.2", "--shortcut conv --gate uniform:0.5")):
+            name = f"a{number}"
+            full = f"{name} {short} {option}"
+            os.makedirs(self.path("out", name))
+            with open(self.path("out", name, "preset-line.txt"), "w", encoding="utf-8") as file:
+                file.write(full.split(" ", 1)[1] + "\n")
+            with open(self.path("out", name, "config.json"), "w", encoding="utf-8") as file:
+                json.dump({"data": "shapes", "net": "resnet14", "iterations": 2, "image": "3,32,32"}, file)
+            self.call(self.preset(full + "\n"), "--dry-run")
+            self.call(self.preset(full.replace("0.2", "0.20") + "\n"), "--dry-run")
+            _, err = self.call(self.preset(full.replace(" " + option, "") + "\n"), "--dry-run", expect=2)
+            self.assertIn("and now it should be its default", err)
+            shutil.rmtree(self.path("out", name))
+
+    def test_line_is_kept(self):
+        """train and its --resume leave the line in the folder alone."""
+        text = "a --net resnet8 --batch 8 --iterations 2 --seed 2\n"
+        self.call(self.preset(text), "--no-bench", expect=REPORT_FAILS)
+        with open(self.path("out", "a", "preset-line.txt"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), text[2:])
+        self.run_program("train", "--resume", self.path("out", "a"), "--iterations", "3", "--quiet")
+        self.assertTrue(os.path.exists(self.path("out", "a", "preset-line.txt")))
+        _, err = self.call(self.preset(text.replace(" --iterations 2", "").replace(" --seed 2", "")), expect=2)
+        self.assertIn("now it should be its default", err)
+
+    def test_stop_in_benchmark(self):
+        """Ctrl-C leaves no half of a benchmark's file."""
+        preset = self.preset("bench: --iterations 100000 --warmup 0 --algorithm direct\n"
+                             "a --net resnet14 --shortcut conv --gate uniform:0.5 --batch 8 --iterations 1\n")
+        process = subprocess.Popen(self.command(preset, "--quiet"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   text=True, env=environment(), start_new_session=True)
+        end = time.monotonic() + 240
+        while not os.path.exists(self.path("out", "bench-resnet14.json.tmp")) and process.poll() is None:
+            self.assertLess(time.monotonic(), end, "the benchmark does not begin")
+            time.sleep(0.005)
+        time.sleep(0.5)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=240)
+        self.assertEqual(process.returncode, 130, out + err)
+        self.assertEqual(os.listdir(self.path("out")), ["a"])
+
     def test_dry_run(self):
         out, _ = self.call(self.preset(PRESET), "--dry-run")
         self.assertFalse(os.path.exists(self.path("out")))
@@ -124,6 +168,7 @@ class Paper(CliTest):
 
     def test_bad_presets(self):
         for text, word in (("", "no runs"), ("a --net resnet8\na --net resnet8\n", "line 2"), ("a --run x\n", "--run"),
+                           ("* --batch 8\na --seed 1\n", "line 2"), ("a --net\n", "line 1"),
                            ("--net resnet8\n", "line 1"), ("a/b --net resnet8\n", "a/b"), ("a 'b\n", "line 1")):
             _, err = self.call(self.preset(text), expect=2)
             self.assertIn(word, err)
