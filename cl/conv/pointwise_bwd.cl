@@ -22,14 +22,16 @@ struct state {
     vfloat mean, sum, product;
 };
 
-/* wt [SOURCES][TARGETS * V][V]: the weights with the source channel innermost. */
-INLINE void transpose(float *wt, __global const float *restrict w)
+/* wt [SOURCES][TARGETS][V target][V source]: the weights with the source channel innermost. */
+INLINE void transpose(vfloat *wt, __global const vfloat *restrict w)
 {
     for (int t = 0; t < TARGETS; t++)
-        for (int s = 0; s < SOURCES; s++)
+        for (int s = 0; s < SOURCES; s++) {
+            vfloat *to = wt + (s * TARGETS + t) * V;
             for (int i = 0; i < V; i++)
-                for (int o = 0; o < V; o++)
-                    wt[((s * TARGETS + t) * V + o) * V + i] = w[((t * SOURCES + s) * V + i) * V + o];
+                to[i] = w[(t * SOURCES + s) * V + i];
+            dd_transpose(to);
+        }
 }
 
 /* Stores the first `count` of a register block of dx; whole, a constant: all of it. Pointers as of multiply. */
@@ -108,7 +110,7 @@ __kernel DD_SINGLE void pointwise_backward(
     __global const vfloat *restrict x, int prologue, __global const vfloat *scale, __global const vfloat *shift,
     __global const vfloat *g, __global const vfloat *restrict z, int gradient_kind, __global const vfloat *k1,
     __global const vfloat *k2, __global const vfloat *k3, __global const vfloat *relu_scale,
-    __global const vfloat *relu_shift, __global const float *restrict w, __global vfloat *dx, int store,
+    __global const vfloat *relu_shift, __global const vfloat *restrict w, __global vfloat *dx, int store,
     __global const vfloat *mean, __global vfloat *restrict sums_out, __global vfloat *restrict part, int pixels)
 {
     const struct gradient how_dz = {k1, k2, k3, relu_scale, relu_shift, gradient_kind};
@@ -123,7 +125,7 @@ __kernel DD_SINGLE void pointwise_backward(
         states[s].mean = store & STORE_SUMS ? mean[s] : DD_SPLAT(0.0f);
         states[s].sum = states[s].product = DD_SPLAT(0.0f);
     }
-    transpose((float *)wt, w);
+    transpose(wt, w);
     for (int i = 0; i < TARGETS * STEP; i++)
         sums[i] = DD_SPLAT(0.0f);
     for (int p0 = begin; p0 < end; p0 += PIXELS) {

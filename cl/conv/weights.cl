@@ -1,12 +1,12 @@
 /*
  * Forms of convolution weights that kernels read instead of the weights themselves: transposed for direct backward data,
- * U = G w G^T for Winograd (Lavin & Gray 2015, 4). A form is made of jobs of about equal length; a work-item does `run`
- * jobs in a row. Sizes are arguments, so that one program serves every convolution of a network.
+ * U = G w G^T for Winograd (Lavin & Gray 2015, 4). A job is a pair of blocks of channels; a work-item does `run` jobs in
+ * a row. Sizes are arguments, so that one program serves every convolution of a network.
  *
  * weights_one   one convolution.
  * weights_all   a network's, by a table; a work-item's jobs may belong to several of them.
  *
- * Both read each weight once (a transposed Winograd form in steps of V) and write each float of a form once.
+ * Both read each weight once and write each float of a form once.
  * Build option: V as in common.clh.
  */
 #include "common.clh"
@@ -24,17 +24,22 @@ struct form {
 /* ---- transposed ---- */
 
 /*
- * One block of w [reduced][produced][taps][V produced][V reduced], the weights of forward, to
+ * Blocks p, r of w [reduced][produced][taps][V produced][V reduced], the weights of forward, to
  * [produced][reduced][taps][V reduced][V produced].
  */
-static inline void transpose_block(__global const float *w, __global float *to, struct form form, int job)
+static inline void transpose_pair(__global const vfloat *w, __global vfloat *to, struct form form, int job)
 {
-    const int tap = job % form.taps, p = job / form.taps % form.produced, r = job / form.taps / form.produced;
-    w += (size_t)job * V * V;
-    to += (((size_t)p * form.reduced + r) * form.taps + tap) * V * V;
-    for (int i = 0; i < V; i++)
-        for (int o = 0; o < V; o++)
-            to[o * V + i] = w[i * V + o];
+    const int p = job % form.produced, r = job / form.produced;
+    w += (size_t)job * form.taps * V;
+    to += ((size_t)p * form.reduced + r) * form.taps * V;
+    for (int tap = 0; tap < form.taps; tap++) {
+        vfloat block[V];
+        for (int i = 0; i < V; i++)
+            block[i] = w[tap * V + i];
+        dd_transpose(block);
+        for (int i = 0; i < V; i++)
+            to[tap * V + i] = block[i];
+    }
 }
 
 /* ---- Winograd ---- */
@@ -60,69 +65,73 @@ static inline void weight_line(const int tile, vfloat g0, vfloat g1, vfloat g2, 
 }
 
 /*
- * The nine weights of reduced channel k and the channels of produced block o. w: [O/V][I/V][9][V][V]. Forward: k is an
- * input channel. Transposed: k is an output channel, o an input block, taps in reverse order.
+ * taps [9][V reduced] of blocks r, o. w: [O/V][I/V][9][V][V]. Forward: r are input channels. Transposed: r are output
+ * channels, o an input block, taps in reverse order.
  */
-static inline void load_taps(__global const float *w, struct form form, int k, int o, vfloat *taps)
+static inline void load_taps(__global const vfloat *w, struct form form, int r, int o, vfloat *taps)
 {
-    if (!form.transposed) {
-        __global const vfloat *from = (__global const vfloat *)w + ((size_t)o * form.reduced + k / V) * 9 * V + k % V;
-        for (int tap = 0; tap < 9; tap++)
-            taps[tap] = from[tap * V];
-    } else {
-        __global const float *from = w + ((size_t)(k / V) * form.produced + o) * 9 * V * V + k % V;
-        for (int tap = 0; tap < 9; tap++) {
-            float lanes[V];
-            for (int i = 0; i < V; i++)
-                lanes[i] = from[((8 - tap) * V + i) * V];
-#if V == 1
-            taps[tap] = lanes[0];
-#else
-            taps[tap] = DD_CAT(vload, V)(0, lanes);
-#endif
-        }
+    w += (form.transposed ? (size_t)r * form.produced + o : (size_t)o * form.reduced + r) * 9 * V;
+    for (int tap = 0; tap < 9; tap++) {
+        vfloat *to = taps + (form.transposed ? 8 - tap : tap) * V;
+        for (int i = 0; i < V; i++)
+            to[i] = w[tap * V + i];
+        if (form.transposed)
+            dd_transpose(to);
     }
 }
 
-/* U[frequency][O'/(V unit)][K'][unit][V] for one channel of K' and one block of O', the reduced and the produced ones. */
-static inline void winograd_lines(const int tile, __global const float *w, __global vfloat *u, struct form form, int job)
+/* The frequencies of one reduced channel, V apart, as the taps. */
+static inline void winograd_lines(const int tile, const vfloat *taps, vfloat *to)
 {
-    const int along = tile + 2, k = job % (form.reduced * V), o = job / (form.reduced * V);
-    vfloat taps[9], rows[6][3];
-    load_taps(w, form, k, o, taps);
+    const int along = tile + 2;
+    vfloat rows[6][3];
     UNROLL for (int c = 0; c < 3; c++) {
         vfloat r[6];
-        weight_line(tile, taps[c], taps[3 + c], taps[6 + c], r);
+        weight_line(tile, taps[c * V], taps[(3 + c) * V], taps[(6 + c) * V], r);
         UNROLL for (int i = 0; i < along; i++)
             rows[i][c] = r[i];
     }
-    __global vfloat *to = u + ((size_t)(o / form.unit) * form.reduced * V + k) * form.unit + o % form.unit;
-    const size_t pitch = (size_t)form.produced * form.reduced * V;
     UNROLL for (int i = 0; i < along; i++) {
         vfloat r[6];
         weight_line(tile, rows[i][0], rows[i][1], rows[i][2], r);
         UNROLL for (int j = 0; j < along; j++)
-            to[(i * along + j) * pitch] = r[j];
+            to[(i * along + j) * V] = r[j];
     }
+}
+
+/* U [frequency][O'/(V unit)][K'][unit][V] for one block of K' and one of O', the reduced and the produced channels. */
+static inline void winograd_pair(const int tile, __global const vfloat *w, __global vfloat *u, struct form form,
+                                 int job)
+{
+    const int r = job % form.reduced, o = job / form.reduced;
+    const size_t pitch = (size_t)form.produced * form.reduced * V;
+    vfloat taps[9 * V], lines[36 * V];
+    load_taps(w, form, r, o, taps);
+    u += ((size_t)(o / form.unit) * form.reduced + r) * V * form.unit + o % form.unit;
+    for (int k = 0; k < V; k++)
+        winograd_lines(tile, taps + k, lines + k);
+    for (int f = 0; f < (tile + 2) * (tile + 2); f++)
+        for (int k = 0; k < V; k++)
+            u[f * pitch + k * form.unit] = lines[f * V + k];
 }
 
 /* ---- jobs ---- */
 
 /* Jobs [begin, end) of one form. */
-static inline void make_form(__global const float *w, __global float *to, struct form form, int begin, int end)
+static inline void make_form(__global const vfloat *w, __global vfloat *to, struct form form, int begin, int end)
 {
     if (form.tile == 4)
         for (int job = begin; job < end; job++)
-            winograd_lines(4, w, (__global vfloat *)to, form, job);
+            winograd_pair(4, w, to, form, job);
     else if (form.tile == 2)
         for (int job = begin; job < end; job++)
-            winograd_lines(2, w, (__global vfloat *)to, form, job);
+            winograd_pair(2, w, to, form, job);
     else
         for (int job = begin; job < end; job++)
-            transpose_block(w, to, form, job);
+            transpose_pair(w, to, form, job);
 }
 
-__kernel DD_SINGLE void weights_one(__global const float *restrict w, __global float *restrict to, int jobs, int run,
+__kernel DD_SINGLE void weights_one(__global const vfloat *restrict w, __global vfloat *restrict to, int jobs, int run,
                                     int tile, int transposed, int reduced, int produced, int unit, int taps)
 {
     const struct form form = {tile, transposed, reduced, produced, unit, taps};
@@ -130,27 +139,32 @@ __kernel DD_SINGLE void weights_one(__global const float *restrict w, __global f
     make_form(w, to, form, begin, min(begin + run, jobs));
 }
 
+#define TABLE_INTS 10 /* as in src/ops/weights.c */
+
 /*
- * table [entries + 1][9]: the entry's first job, where its weights begin in w and its form in forms (in vectors), then
- * struct form. First jobs ascend from 0; that behind the last entry is `jobs`.
+ * table [entries + 1][TABLE_INTS]: the entry's first job, where its weights begin in w and its form in forms (in
+ * vectors), struct form, and its owner: an index into active, or -1. First jobs ascend from 0; that behind the last
+ * entry is `jobs`. An owner that is not active needs no form, unless all are wanted.
  */
-__kernel DD_SINGLE void weights_all(__global const float *restrict w, __global float *restrict forms,
-                                    __global const int *restrict table, int entries, int jobs, int run)
+__kernel DD_SINGLE void weights_all(__global const vfloat *restrict w, __global vfloat *restrict forms,
+                                    __global const int *restrict table, int entries, int jobs, int run,
+                                    __global const int *restrict active, int all)
 {
     const int begin = get_global_id(0) * run, end = min(begin + run, jobs);
     int low = 0, high = entries; /* the entry of job `begin` lies in [low, high) */
     while (high - low > 1) {
         const int middle = (low + high) / 2;
-        if (table[middle * 9] <= begin)
+        if (table[middle * TABLE_INTS] <= begin)
             low = middle;
         else
             high = middle;
     }
     for (int entry = low, job = begin; job < end; entry++) {
-        __global const int *at = table + entry * 9;
+        __global const int *at = table + entry * TABLE_INTS;
         const struct form form = {at[3], at[4], at[5], at[6], at[7], at[8]};
-        const int stop = min(end, at[9]);
-        make_form(w + (size_t)at[1] * V, forms + (size_t)at[2] * V, form, job - at[0], stop - at[0]);
+        const int stop = min(end, at[TABLE_INTS]), owner = at[9];
+        if (all || owner < 0 || active[owner] != 0)
+            make_form(w + at[1], forms + at[2], form, job - at[0], stop - at[0]);
         job = stop;
     }
 }

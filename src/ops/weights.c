@@ -10,9 +10,8 @@
 enum { LARGEST_KEPT = 4 << 20 }; /* bytes */
 
 enum {
-    TABLE_INTS = 9,     /* of an entry, as the kernel reads it */
-    ITEMS_PER_UNIT = 8, /* work-items for each compute unit, where there are jobs enough: evens out the end */
-    JOBS_LEAST = 8      /* of a work-item: some microseconds, as its start */
+    TABLE_INTS = 10,    /* of an entry, as the kernel reads it */
+    ITEMS_PER_UNIT = 32 /* work-items for each compute unit, where there are jobs enough: evens out what gates leave */
 };
 
 static int along(const struct dd_weight_form *form) {
@@ -28,15 +27,13 @@ bool dd_weight_form_kept(const struct dd_weight_form *form) {
     return dd_weight_form_floats(form) * sizeof(float) <= LARGEST_KEPT;
 }
 
-/* Of about equal length: a channel with all frequencies of a block, or a tap of a pair of blocks. */
 static int count_jobs(const struct dd_weight_form *form) {
-    return form->reduced * form->produced * (form->tile > 0 ? form->v : form->taps);
+    return form->reduced * form->produced;
 }
 
 static int jobs_in_a_row(const struct dd_device_info *info, int jobs) {
     const int items = ITEMS_PER_UNIT * (info->compute_units > 0 ? (int)info->compute_units : 1);
-    const int run = dd_div_up(jobs, items);
-    return run > JOBS_LEAST ? run : JOBS_LEAST;
+    return dd_div_up(jobs, items);
 }
 
 /* The launch of a kernel of one-item work-groups over all jobs; options is the caller's memory. */
@@ -69,7 +66,8 @@ static int fill_table(const struct dd_weight_entry *entries, int count, int32_t 
                                          form->reduced,
                                          form->produced,
                                          form->unit,
-                                         form->taps};
+                                         form->taps,
+                                         entries[i].owner};
         for (int k = 0; k < TABLE_INTS; k++)
             table[k] = row[k];
         jobs += count_jobs(form);
@@ -79,7 +77,7 @@ static int fill_table(const struct dd_weight_entry *entries, int count, int32_t 
 }
 
 dd_status dd_weight_add_all(dd_device *device, const struct dd_weight_entry *entries, int count, cl_mem table, cl_mem w,
-                            cl_mem forms, struct dd_launches *list) {
+                            cl_mem forms, cl_mem active, struct dd_launches *list) {
     const size_t bytes = dd_weight_table_bytes(count);
     char options[16];
     int32_t *rows = dd_calloc((size_t)count + 1, TABLE_INTS * sizeof *rows);
@@ -92,7 +90,7 @@ dd_status dd_weight_add_all(dd_device *device, const struct dd_weight_entry *ent
     const int run = jobs_in_a_row(&device->info, jobs);
     const struct dd_kernel_spec spec = make_spec("weights_all", options, entries[0].form.v, jobs, run);
     return DD_ADD(list, device, &spec, DD_MEM(w), DD_MEM(forms), DD_MEM(table), DD_INT(count), DD_INT(jobs),
-                  DD_INT(run));
+                  DD_INT(run), DD_MEM(active), DD_INT(1));
 }
 
 dd_status dd_weight_add_one(dd_device *device, const struct dd_weight_form *form, cl_mem w, cl_mem to,

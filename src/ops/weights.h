@@ -32,17 +32,21 @@ bool dd_weight_form_kept(const struct dd_weight_form *form);
 struct dd_weight_entry {
     struct dd_weight_form form;
     size_t from, to; /* multiples of v */
+    int owner;       /* the unit whose gate decides whether the form is read, or -1: always */
 };
+
+enum { DD_WEIGHT_ALL_ARG = 7 }; /* of the launch that makes all forms: 1, or 0 to leave out those that no gate wants */
 
 /** Bytes of the table of `count` entries on the device. */
 size_t dd_weight_table_bytes(int count);
 
 /**
  * One launch that makes all forms. entries [count], count at least 1, have the same v; table is a buffer of
- * dd_weight_table_bytes, filled here (blocking); w and forms are the buffers that the entries' places count in.
+ * dd_weight_table_bytes, filled here (blocking); w and forms are the buffers that the entries' places count in; active
+ * is int [owners], read where DD_WEIGHT_ALL_ARG is 0 (it is 1 at first).
  */
 dd_status dd_weight_add_all(dd_device *device, const struct dd_weight_entry *entries, int count, cl_mem table, cl_mem w,
-                            cl_mem forms, struct dd_launches *list);
+                            cl_mem forms, cl_mem active, struct dd_launches *list);
 
 /** One launch that makes the form of w at the start of `to`. */
 dd_status dd_weight_add_one(dd_device *device, const struct dd_weight_form *form, cl_mem w, cl_mem to,

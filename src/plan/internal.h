@@ -161,7 +161,7 @@ struct dd_plan {
     size_t drop_capacity;
     cl_mem forms, form_table, *form_views; /* views: [layout.form_count] */
     struct dd_launches make_forms;         /* empty if there are none */
-    bool forms_current;                    /* made, or queued to be, since the weights changed */
+    bool forms_current;                    /* all are made, or queued to be, since the weights changed */
     struct dd_source sources[DD_SOURCES];
     struct dd_slot slots[DD_RUN_AHEAD];
     int slot_first, slot_used;
@@ -173,11 +173,13 @@ void dd_store_destroy(struct dd_plan *plan);
 
 /* forms.c: the weights as convolution kernels read them. */
 /** Places the forms that choice asks for; a pure function, after the parameters have been placed. */
-void dd_forms_place(struct dd_layout *layout, const struct dd_device_info *info, const struct dd_plan_choice *choice);
+void dd_forms_place(struct dd_layout *layout, const struct dd_net *net, const struct dd_device_info *info,
+                    const struct dd_plan_choice *choice);
 dd_status dd_forms_create(struct dd_plan *plan);
 void dd_forms_destroy(struct dd_plan *plan);
-/** Enqueues the launch that makes them, unless they are current: before any convolution may read them. */
-dd_status dd_forms_make(struct dd_plan *plan);
+/** Enqueues the launch that makes them, unless they are current: before any convolution may read them. gates, those on
+ * the device (store.active): only what they call for; NULL: all. */
+dd_status dd_forms_make(struct dd_plan *plan, const unsigned char *gates);
 
 /** The kept form of a convolution's weights; NULL: none. */
 static inline cl_mem dd_form(const struct dd_plan *plan, int conv, enum dd_conv_direction direction) {

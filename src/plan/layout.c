@@ -293,7 +293,7 @@ dd_status dd_layout_make(const struct dd_net *net, const struct dd_device_info *
         live_backward(layout, net, t);
     size_workspace(layout, net, info, choice);
     place_params(layout, net);
-    dd_forms_place(layout, info, choice);
+    dd_forms_place(layout, net, info, choice);
     DD_GOTO(status, error,
             dd_memory_place(layout->tensors, layout->tensor_count, alignment, (size_t)info->max_alloc_bytes,
                             &layout->arenas));

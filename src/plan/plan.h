@@ -117,7 +117,7 @@ dd_status dd_plan_step(dd_plan *plan, uint64_t iteration, const unsigned char *g
 /** Fetches the oldest result if there is one and, unless wait, it is complete. *got says whether. */
 dd_status dd_plan_collect(dd_plan *plan, bool wait, struct dd_step_result *result, bool *got);
 
-/** The same step in pieces, for benchmarks: each enqueues its part. Width dropout stays at the masks of the last
+/** The same step in pieces, for benchmarks: each enqueues its part, all with the same gates. Width dropout stays at the masks of the last
  * dd_plan_step, or of iteration 0. */
 dd_status dd_plan_enqueue_input(dd_plan *plan, const unsigned char *gates, const struct dd_sample *samples);
 dd_status dd_plan_enqueue_forward(dd_plan *plan, const unsigned char *gates);

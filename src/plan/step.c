@@ -116,7 +116,7 @@ static dd_status enqueue_unit(struct dd_plan *plan, struct dd_unit_lists *lists,
 dd_status dd_plan_enqueue_forward(dd_plan *plan, const unsigned char *gates) {
     const int units = plan->net->unit_count;
     find_inputs(plan, gates);
-    DD_TRY(dd_forms_make(plan)); /* after an upload; else the update has made them */
+    DD_TRY(dd_forms_make(plan, gates));
     DD_TRY(dd_launches_enqueue(plan->device, &plan->train.stem));
     for (int u = 0; u < units; u++)
         DD_TRY(enqueue_unit(plan, &plan->train.units[u], u, gates));
@@ -135,8 +135,7 @@ dd_status dd_plan_enqueue_backward(dd_plan *plan, const unsigned char *gates) {
 dd_status dd_plan_enqueue_update(dd_plan *plan, double lr) {
     DD_TRY(dd_launch_set(plan->device, &plan->update.at[0], DD_SGD_RATE_ARG, DD_FLOAT(lr)));
     plan->forms_current = false;
-    DD_TRY(dd_launches_enqueue(plan->device, &plan->update));
-    return dd_forms_make(plan);
+    return dd_launches_enqueue(plan->device, &plan->update);
 }
 
 int dd_plan_outstanding(const dd_plan *plan) {
@@ -235,7 +234,7 @@ dd_status dd_plan_evaluate(dd_plan *plan, enum dd_plan_source source, int first,
     const int batch = plan->layout.options.batch;
     dd_status status;
     DD_TRY(dd_device_finish(plan->device)); /* the slots' memory is free now */
-    DD_GOTO(status, done, dd_forms_make(plan));
+    DD_GOTO(status, done, dd_forms_make(plan, NULL));
     DD_GOTO(status, done, dd_launches_enqueue(plan->device, &plan->affine[statistics]));
     for (int done = 0, batches = 0; done < count; done += batch, batches++) {
         if (batches > 0 && batches % DD_RUN_AHEAD == 0)
@@ -262,6 +261,6 @@ dd_status dd_plan_recalibrate_batch(dd_plan *plan, const struct dd_sample *sampl
     DD_TRY(dd_device_finish(plan->device)); /* one batch at a time: no slot is in use */
     struct dd_source *source = &plan->sources[DD_SOURCE_TRAIN];
     DD_TRY(enqueue_samples(plan, source, &plan->slots[0], samples, plan->layout.options.batch, &source->input[0]));
-    DD_TRY(dd_forms_make(plan));
+    DD_TRY(dd_forms_make(plan, NULL));
     return enqueue_pass(plan, &plan->recalibrate);
 }

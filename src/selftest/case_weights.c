@@ -5,7 +5,13 @@
 #include "ops/weights.h"
 #include "selftest/check.h"
 
-enum { ENTRIES = 6, GAP = 64 /* floats between forms: no kernel may touch them */ };
+enum {
+    ENTRIES = 6,
+    OWNERS = 2,
+    GAP = 64 /* floats between forms: no kernel may touch them */
+};
+static const int owners[ENTRIES] = {-1, 0, 1, 1, -1, 0};
+static const int32_t active[OWNERS] = {0, 1};
 
 /* G for 2 and 4 outputs along an axis. */
 static const double rows_2[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
@@ -58,12 +64,21 @@ static size_t make_entries(int v, struct dd_weight_entry entries[ENTRIES], size_
                                                   {0, 1, 5, 3, 1, 1, v}, {2, 1, 1, 4, 2, 9, v},  {2, 0, 2, 1, 1, 9, v}};
     size_t from = 0, to = 0;
     for (int i = 0; i < ENTRIES; i++) {
-        entries[i] = (struct dd_weight_entry){forms[i], from, to};
+        entries[i] = (struct dd_weight_entry){forms[i], from, to, owners[i]};
         from += (size_t)forms[i].reduced * forms[i].produced * forms[i].taps * v * v;
         to += dd_weight_form_floats(&forms[i]) + GAP;
     }
     *form_floats = to;
     return from;
+}
+
+/* Makes all forms or those that gates call for, and compares them with want. */
+static void run(struct dd_check *check, const char *name, bool all, cl_mem forms, const double *want, size_t floats) {
+    if (check->status == DD_OK)
+        check->status = dd_launch_set(check->device, &check->list.at[0], DD_WEIGHT_ALL_ARG, DD_INT(all));
+    dd_check_run(check, check->status);
+    /* nine products of a magnitude below 1 / 4 (tile 4) or 1, each of few roundings */
+    dd_check_compare_vector(check, name, forms, want, floats, 8 * DD_CHECK_EPSILON);
 }
 
 dd_status dd_case_weights(dd_device *device, int v, uint64_t seed, struct dd_case_result *result) {
@@ -73,17 +88,21 @@ dd_status dd_case_weights(dd_device *device, int v, uint64_t seed, struct dd_cas
     struct dd_check check;
     dd_check_begin(&check, device, seed, result);
     double *w = dd_check_uniform(&check, floats, -1, 1), *want = dd_check_zeros(&check, form_floats);
-    double *blank = dd_check_zeros(&check, form_floats);
+    double *some = dd_check_zeros(&check, form_floats), *blank = dd_check_zeros(&check, form_floats);
     if (check.status != DD_OK)
         return dd_check_end(&check);
-    for (int i = 0; i < ENTRIES; i++)
+    for (int i = 0; i < ENTRIES; i++) {
         refer(&entries[i].form, w + entries[i].from, want + entries[i].to);
+        if (owners[i] < 0 || active[owners[i]])
+            refer(&entries[i].form, w + entries[i].from, some + entries[i].to);
+    }
     cl_mem w_device = dd_check_vector(&check, w, (int)floats, (int)floats);
     cl_mem forms = dd_check_vector(&check, blank, (int)form_floats, (int)form_floats);
     cl_mem table = dd_check_bytes(&check, NULL, dd_weight_table_bytes(ENTRIES));
+    cl_mem gates = dd_check_bytes(&check, active, sizeof active);
     if (check.status == DD_OK)
-        dd_check_run(&check, dd_weight_add_all(device, entries, ENTRIES, table, w_device, forms, &check.list));
-    /* nine products of a magnitude below 1 / 4 (tile 4) or 1, each of few roundings */
-    dd_check_compare_vector(&check, "forms", forms, want, form_floats, 8 * DD_CHECK_EPSILON);
+        check.status = dd_weight_add_all(device, entries, ENTRIES, table, w_device, forms, gates, &check.list);
+    run(&check, "forms by gates", false, forms, some, form_floats);
+    run(&check, "forms", true, forms, want, form_floats);
     return dd_check_end(&check);
 }

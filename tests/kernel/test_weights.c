@@ -34,17 +34,17 @@ static void one_equals_all(void **state) {
     (void)state;
     const struct dd_weight_form form = {
         .tile = 4, .transposed = 1, .reduced = 3, .produced = 2, .unit = 2, .taps = 9, .v = V};
-    const struct dd_weight_entry entries[2] = {{form, 0, FORM}, {form, FLOATS, 0}};
+    const struct dd_weight_entry entries[2] = {{form, 0, FORM, -1}, {form, FLOATS, 0, -1}};
     static float w[2 * FLOATS], all[2 * FORM], one[FORM];
-    cl_mem buffers[4] = {NULL};
-    const size_t sizes[4] = {sizeof w, sizeof all, dd_weight_table_bytes(2), sizeof one};
+    cl_mem buffers[5] = {NULL};
+    const size_t sizes[5] = {sizeof w, sizeof all, dd_weight_table_bytes(2), sizeof one, sizeof(cl_int)};
     struct dd_launches list = {0};
     for (int i = 0; i < 2 * FLOATS; ++i)
         w[i] = (float)(i * 7919 % 1009) / 1009.0f - 0.5f;
-    for (int i = 0; i < 4; ++i)
+    for (int i = 0; i < 5; ++i)
         dd_test_ok(dd_buffer_create(device, sizes[i], "test", &buffers[i]));
     dd_test_ok(dd_buffer_write(device, buffers[0], 0, sizeof w, w));
-    dd_test_ok(dd_weight_add_all(device, entries, 2, buffers[2], buffers[0], buffers[1], &list));
+    dd_test_ok(dd_weight_add_all(device, entries, 2, buffers[2], buffers[0], buffers[1], buffers[4], &list));
     dd_test_ok(dd_weight_add_one(device, &form, buffers[0], buffers[3], &list));
     assert_int_equal(list.count, 2);
     dd_test_ok(dd_launches_enqueue(device, &list));
@@ -54,7 +54,7 @@ static void one_equals_all(void **state) {
     assert_memory_not_equal(one, all, sizeof one);
     assert_int_equal(dd_weight_form_floats(&form), FORM);
     dd_launches_clear(&list);
-    for (int i = 0; i < 4; ++i)
+    for (int i = 0; i < 5; ++i)
         dd_buffer_release(device, &buffers[i]);
 }
 

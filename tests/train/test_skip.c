@@ -175,7 +175,7 @@ static void test_launch_count(void **state) {
     for (size_t s = 0; s < 3; s++) {
         struct fixture *f = fixture_make(device, "resnet14", shortcuts[s], &fixture_options);
         unsigned char gates[8] = {1, 1, 1, 1, 1, 1};
-        launches_of_step(f, 1, gates); /* the first makes the forms of the uploaded weights as well */
+        launches_of_step(f, 1, gates);
         const uint64_t others = launches_of_step(f, 2, gates) - launches_of_lists(f, gates);
         for (int u = 1; u < f->net->unit_count; u += 2) {
             const uint64_t before = launches_of_lists(f, gates);
