@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 enum {
-    SLICES_PER_UNIT = 16, /* work-items per compute unit: a late worker costs little */
+    SLICES_PER_UNIT = 4,  /* work-items per compute unit: each costs a copy of the weights and a sum of their gradients */
     PIXELS_LEAST = 256,   /* of a slice: below that the slice's own weight gradient costs more than its pixels */
     MOST_SLICES = 512,
     LARGEST_PARTS = 32 << 20,     /* bytes of weight gradient slices in the workspace */
