@@ -49,7 +49,7 @@ INLINE void stage(vfloat *band, __global const vfloat *g, __global const vfloat 
     }
 }
 
-/* What happens to a product on its way to dx: the values of a run-time argument. */
+/* What happens to a product on its way to dx: the values of a run-time argument; bits. */
 #define STORE_PLAIN 0
 #define STORE_ADD 1      /* dx += */
 #define STORE_MASK 2     /* times [scale * z + shift > 0], and summed against z */
@@ -60,6 +60,7 @@ struct store {
     __global const vfloat *z;
     size_t step; /* from block to block */
     int kind;
+    int spaced; /* only pixels whose row and column are multiples of STRIDE are added to */
 };
 
 /* Addresses of the next shares of g and z; z that of g if unused. Step from block to block. */
@@ -128,14 +129,16 @@ INLINE void convolve(const int pixels, const float *band, __global const vfloat 
 }
 
 /* All pixels of row y of dx, phase after phase, for the target blocks at w, offset and sums. */
-INLINE void convolve_row(const vfloat *band, int y0, int y, __global const vfloat *restrict w,
-                         const struct store *store, size_t offset, struct reduction *sums, struct ahead *ahead)
+INLINE void convolve_row(const vfloat *band, int y0, int y, __global const vfloat *restrict w, struct store store,
+                         size_t offset, struct reduction *sums, struct ahead *ahead)
 {
+    const int kind = store.kind;
     const int phase_y = (y + PAD) % STRIDE;
     const int band_row = (y + PAD) / STRIDE - TOP(y0);
     UNROLL for (int phase_x = 0; phase_x < STRIDE; phase_x++) {
         const int x0 = (phase_x + STRIDE * PAD - PAD) % STRIDE; /* first column of the phase */
         const int width = (TARGET_W - x0 + STRIDE - 1) / STRIDE;
+        store.kind = store.spaced && (y % STRIDE != 0 || x0 != 0) ? kind & ~STORE_ADD : kind;
         const struct taps taps = {(KERNEL - phase_y + STRIDE - 1) / STRIDE, (KERNEL - phase_x + STRIDE - 1) / STRIDE,
                                   -BAND_COLS * V, -V, STRIDE * KERNEL * V, STRIDE * V};
         const float *from = (const float *)(band + band_row * BAND_COLS + (x0 + PAD) / STRIDE - LEFT);
@@ -145,9 +148,9 @@ INLINE void convolve_row(const vfloat *band, int y0, int y, __global const vfloa
             prefetch_share(ahead);
             const int pixels = i < wide_blocks(width) ? BLOCK_PIXELS : BLOCK_PIXELS - 1;
             if (pixels == BLOCK_PIXELS)
-                convolve(BLOCK_PIXELS, from, first_tap, taps, store, to, sums);
+                convolve(BLOCK_PIXELS, from, first_tap, taps, &store, to, sums);
             else
-                convolve(BLOCK_PIXELS - 1, from, first_tap, taps, store, to, sums);
+                convolve(BLOCK_PIXELS - 1, from, first_tap, taps, &store, to, sums);
             from += pixels * V;
             to += pixels * STRIDE;
         }
@@ -167,11 +170,11 @@ __kernel DD_SINGLE void direct_backward_data(
     __global const vfloat *k2, __global const vfloat *k3, __global const vfloat *relu_scale,
     __global const vfloat *relu_shift, __global const vfloat *restrict wt, __global vfloat *dx, int store_kind,
     __global const vfloat *restrict mask_z, int mask_affine, __global const vfloat *mask_scale,
-    __global const vfloat *mask_shift, __global const vfloat *mean, __global vfloat *partials, int want_partials, int n,
-    int bands_per_slice)
+    __global const vfloat *mask_shift, __global const vfloat *mean, __global vfloat *partials, int want_partials,
+    int spaced, int n, int bands_per_slice)
 {
     const struct gradient how = {k1, k2, k3, relu_scale, relu_shift, gradient_kind};
-    const struct store store = {dx, mask_z, (size_t)n * TARGET_H * TARGET_W, store_kind};
+    const struct store store = {dx, mask_z, (size_t)n * TARGET_H * TARGET_W, store_kind, spaced};
     __global const vfloat *second = gradient_kind == GRADIENT_PLAIN ? g : z;
     const int slice = get_global_id(0);
     const int begin = slice * bands_per_slice, end = min(begin + bands_per_slice, n * BANDS);
@@ -198,7 +201,7 @@ __kernel DD_SINGLE void direct_backward_data(
             for (int i = 0; i < BLOCK_TARGETS; i++)
                 block[i] = sums[t + i];
             for (int r = 0; r < rows; r++)
-                convolve_row(band, y0, y0 + r, wt + t * WEIGHTS_PER_TARGET, &store,
+                convolve_row(band, y0, y0 + r, wt + t * WEIGHTS_PER_TARGET, store,
                              t * store.step + ((size_t)image * TARGET_H + y0 + r) * TARGET_W, block, &ahead);
             for (int i = 0; i < BLOCK_TARGETS; i++)
                 sums[t + i] = block[i];

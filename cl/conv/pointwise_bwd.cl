@@ -1,7 +1,7 @@
 /*
- * 1x1 convolution with stride 1 on CPUs, backward data and weights in one pass over memory: x, g and z are read once,
- * dx is written once. A work-item takes one slice of the pixels in chunks; weight gradients of a slice stay in private
- * memory and are added up afterwards (direct_reduce of direct_reduce.cl).
+ * 1x1 convolution on CPUs, backward data and weights in one pass over memory: g, z and the pixels of x that were read
+ * forward are read once, dx is written once. A work-item takes one slice of the output's pixels in chunks; weight
+ * gradients of a slice stay in private memory and are added up afterwards (direct_reduce of direct_reduce.cl).
  *
  * Build options: those of pointwise.clh, SOURCES of x and dx, TARGETS of dz; and BLOCK_VALUES, channels of x of a register
  * block of weight gradients (dividing V).
@@ -12,10 +12,33 @@
 
 #define STEP (SOURCES * V) /* of weight gradients, from target block to target block */
 
+/* Pixel of x under pixel p of the output. */
+INLINE size_t input_pixel(int p)
+{
+#if STRIDE == 1
+    return p;
+#else
+    const int row = p / OUT_W;
+    return ((size_t)(row / OUT_H) * IN_H + row % OUT_H * STRIDE) * IN_W + p % OUT_W * STRIDE;
+#endif
+}
+
+/* Brings the pixels of x under the register block of output pixels from p on closer. */
+INLINE void prefetch_input(__global const vfloat *x, int p)
+{
+#if STRIDE == 1
+    prefetch_lines((size_t)(x + p), BLOCK_LINES);
+#else
+    for (int i = 0; i < BLOCK; i++)
+        PREFETCH(x + input_pixel(p + i));
+#endif
+}
+
 /* Bits of the argument store. */
 #define STORE_ADD 1  /* dx += */
 #define STORE_MASK 2 /* dx, all added up, where x (after its prologue) is positive, else 0 */
 #define STORE_SUMS 4 /* and the sums of it and of its products with x before the prologue */
+#define STORE_SPACED 8 /* dx between the pixels that products reach: to add to, counts as 0; else stays unwritten */
 
 /* The sums of one source block: dx, dx * (x - mean). */
 struct state {
@@ -34,21 +57,25 @@ INLINE void transpose(vfloat *wt, __global const vfloat *restrict w)
         }
 }
 
-/* Stores the first `count` of a register block of dx; whole, a constant: all of it. Pointers as of multiply. */
-INLINE void store_block(const int whole, const vfloat *acc, __global vfloat *to, int count, int store, const vfloat *x,
-                        __global const vfloat *raw, struct state *state)
+/*
+ * Stores the first `count` of the register block of dx under the output's pixels from first on; whole, a constant: all
+ * of it. dx and raw from the block of channels on, x from the chunk's pixel on.
+ */
+INLINE void store_block(const int whole, const vfloat *acc, __global vfloat *dx, int first, int count, int store,
+                        const vfloat *x, __global const vfloat *raw, struct state *state)
 {
     const vfloat mean = state->mean;
     vfloat sum = state->sum, product = state->product;
     UNROLL for (int p = 0; p < BLOCK; p++) {
         if (whole || p < count) {
-            const vfloat all = store & STORE_ADD ? to[p] + acc[p] : acc[p];
+            const size_t at = input_pixel(first + p);
+            const vfloat all = store & STORE_ADD ? dx[at] + acc[p] : acc[p];
             const vfloat kept = store & STORE_MASK ? DD_KEEP_POSITIVE(all, x[p]) : all;
             if (store & STORE_SUMS) {
                 sum += kept;
-                product = fma(kept, raw[p] - mean, product);
+                product = fma(kept, raw[at] - mean, product);
             }
-            to[p] = kept;
+            dx[at] = kept;
         }
     }
     state->sum = sum;
@@ -56,11 +83,11 @@ INLINE void store_block(const int whole, const vfloat *acc, __global vfloat *to,
 }
 
 /*
- * to [count] = dx of one block of pixels and one source block; dz [TARGETS][PIXELS], x and raw (x before its prologue)
- * from its first pixel on. The accumulators are only indexed by constants, so that they stay in registers.
+ * dx of one source block under `count` of the output's pixels from first on; dz [TARGETS][PIXELS] and x from there on,
+ * raw: x before its prologue. The accumulators are only indexed by constants, so that they stay in registers.
  */
-INLINE void multiply(__global vfloat *to, int count, int store, const vfloat *wt, const vfloat *dz, const vfloat *x,
-                     __global const vfloat *raw, struct state *state)
+INLINE void multiply(__global vfloat *dx, int first, int count, int store, const vfloat *wt, const vfloat *dz,
+                     const vfloat *x, __global const vfloat *raw, struct state *state)
 {
     vfloat acc[BLOCK];
     UNROLL for (int p = 0; p < BLOCK; p++)
@@ -74,15 +101,15 @@ INLINE void multiply(__global vfloat *to, int count, int store, const vfloat *wt
         }
     }
     if (count < BLOCK)
-        store_block(0, acc, to, count, store, x, raw, state);
+        store_block(0, acc, dx, first, count, store, x, raw, state);
     else if (store == 0)
-        store_block(1, acc, to, count, 0, x, raw, state);
+        store_block(1, acc, dx, first, count, 0, x, raw, state);
     else if (store == STORE_MASK)
-        store_block(1, acc, to, count, STORE_MASK, x, raw, state);
+        store_block(1, acc, dx, first, count, STORE_MASK, x, raw, state);
     else if (store == (STORE_MASK | STORE_SUMS))
-        store_block(1, acc, to, count, STORE_MASK | STORE_SUMS, x, raw, state);
+        store_block(1, acc, dx, first, count, STORE_MASK | STORE_SUMS, x, raw, state);
     else
-        store_block(1, acc, to, count, store, x, raw, state);
+        store_block(1, acc, dx, first, count, store, x, raw, state);
 }
 
 /* sums [BLOCK_VALUES] += the chunk's dz times BLOCK_VALUES channels of x, both from their first pixel on. */
@@ -100,9 +127,38 @@ INLINE void sweep(vfloat *sums, const float *x, const vfloat *dz, int count)
         sums[i] = acc[i];
 }
 
+/* The pixels of dx that no product reaches, beside and below the ones under count output pixels; raw, how: x there. */
+INLINE void store_between(__global vfloat *dx, int first, int count, int store, __global const vfloat *raw,
+                          struct prologue how, struct state *state)
+{
+#if STRIDE > 1
+    if (store & STORE_SPACED && !(store & STORE_ADD))
+        return;
+    if (store & STORE_SPACED)
+        store = 0;
+    for (int p = first; p < first + count; p++) {
+        const int rows = min(STRIDE, IN_H - p / OUT_W % OUT_H * STRIDE);
+        const int columns = min(STRIDE, IN_W - p % OUT_W * STRIDE);
+        for (int y = 0; y < rows; y++)
+            for (int x = y == 0; x < columns; x++) {
+                const size_t at = input_pixel(p) + y * IN_W + x;
+                vfloat kept = store & STORE_ADD ? dx[at] : DD_SPLAT(0.0f);
+                if ((store & STORE_ADD) && (store & STORE_MASK)) {
+                    vfloat value;
+                    load_input(&value, raw + at, 1, how);
+                    kept = DD_KEEP_POSITIVE(kept, value);
+                    state->sum += kept;
+                    state->product = fma(kept, raw[at] - state->mean, state->product);
+                }
+                dx[at] = kept;
+            }
+    }
+#endif
+}
+
 /*
- * x, dx [SOURCES][pixels][V]; g, z [TARGETS][pixels][V]; w [TARGETS][SOURCES][V source][V target];
- * part [slices][TARGETS][SOURCES][V source][V target], written whole. dx may be g if TARGETS == SOURCES.
+ * x, dx [SOURCES][in_pixels][V]; g, z [TARGETS][pixels][V]; w [TARGETS][SOURCES][V source][V target];
+ * part [slices][TARGETS][SOURCES][V source][V target], written whole. With as many blocks and stride 1, dx may be g.
  * store: bits above; mean [SOURCES][V], sums_out [slices][2][SOURCES][V] for STORE_SUMS.
  * Work-item i: pixels [pixels * i / slices, pixels * (i + 1) / slices). Global size: slices.
  */
@@ -111,7 +167,8 @@ __kernel DD_SINGLE void pointwise_backward(
     __global const vfloat *g, __global const vfloat *restrict z, int gradient_kind, __global const vfloat *k1,
     __global const vfloat *k2, __global const vfloat *k3, __global const vfloat *relu_scale,
     __global const vfloat *relu_shift, __global const vfloat *restrict w, __global vfloat *dx, int store,
-    __global const vfloat *mean, __global vfloat *restrict sums_out, __global vfloat *restrict part, int pixels)
+    __global const vfloat *mean, __global vfloat *restrict sums_out, __global vfloat *restrict part, int pixels,
+    int in_pixels)
 {
     const struct gradient how_dz = {k1, k2, k3, relu_scale, relu_shift, gradient_kind};
     __global const vfloat *second = gradient_kind == GRADIENT_PLAIN ? g : z;
@@ -137,20 +194,30 @@ __kernel DD_SINGLE void pointwise_backward(
         }
         for (int s = 0; s < SOURCES; s++) {
             const struct prologue how = load_prologue(prologue, scale, shift, s);
-            load_input(xs + s * PIXELS, x + (size_t)s * pixels + p0, count, how);
+#if STRIDE == 1
+            load_input(xs + s * PIXELS, x + (size_t)s * in_pixels + p0, count, how);
+#else
+            for (int p = 0; p < count; p++)
+                load_input(xs + s * PIXELS + p, x + (size_t)s * in_pixels + input_pixel(p0 + p), 1, how);
+#endif
         }
         for (int s = 0; s < SOURCES; s++) {
-            __global vfloat *to = dx + (size_t)s * pixels + p0;
+            __global const vfloat *raw = x + (size_t)s * in_pixels;
+            __global vfloat *to = dx + (size_t)s * in_pixels;
             for (int p = 0; p < count; p += BLOCK) {
-                const size_t next = p0 + PIXELS + p; /* meanwhile the next chunk comes in, a register block at a time */
-                prefetch_lines((size_t)(x + (size_t)s * pixels + next), BLOCK_LINES);
+                const int next = p0 + PIXELS + p; /* meanwhile the next chunk comes in, a register block at a time */
+                prefetch_input(raw, next);
+#if STRIDE > 1
+                prefetch_input(to, next); /* with stride 1, dx is g in most uses */
+#endif
                 for (int t = s; t < TARGETS; t += SOURCES) {
                     prefetch_lines((size_t)(g + (size_t)t * pixels + next), BLOCK_LINES);
                     prefetch_lines((size_t)(second + (size_t)t * pixels + next), BLOCK_LINES);
                 }
-                multiply(to + p, count - p, store, wt + s * TARGETS * V, dz + p, xs + s * PIXELS + p,
-                         x + (size_t)s * pixels + p0 + p, &states[s]);
+                multiply(to, p0 + p, count - p, store, wt + s * TARGETS * V, dz + p, xs + s * PIXELS + p, raw,
+                         &states[s]);
             }
+            store_between(to, p0, count, store, raw, load_prologue(prologue, scale, shift, s), &states[s]);
         }
         for (int t = 0; t < TARGETS; t++)
             for (int s = 0; s < SOURCES; s++)

@@ -7,7 +7,7 @@
  *
  * Build options: V as in common.clh; GROUP, work-items of a group (1 on CPUs);
  * MAIN 1: main path present; SHORTCUT 0 none, 1 identity, 2 subsample, 3 affine;
- * KEEP 1: join_expand masks by the output of the ReLU before.
+ * KEEP 1: join_expand masks by the output of the ReLU before; SPACED 1: it leaves the pixels between unwritten.
  */
 #include "common.clh"
 #pragma OPENCL FP_CONTRACT OFF
@@ -23,6 +23,9 @@
 #endif
 #ifndef KEEP
 #define KEEP 0
+#endif
+#ifndef SPACED
+#define SPACED 0
 #endif
 #define IDENTITY 1
 #define SUBSAMPLE 2
@@ -96,7 +99,7 @@ static vfloat clear_padding(vfloat value, int channels, int block)
 
 /*
  * dx [C/V][rows = N*h][w][V]: g [..][N][out_h][out_w][V] where row and column are multiples of stride (and keep, of dx's
- * shape, is positive), else 0.
+ * shape, is positive), else 0 or, SPACED, unwritten.
  */
 __attribute__((reqd_work_group_size(GROUP, 1, 1)))
 kernel void join_expand(global const vfloat *restrict g, int rows, int run, int channels, int h, int w, int out_h,
@@ -109,7 +112,11 @@ kernel void join_expand(global const vfloat *restrict g, int rows, int run, int 
         const int image = line / h, row = line % h;
         const size_t to = ((size_t)block * rows + line) * w;
         const size_t from = (((size_t)block * images + image) * out_h + row / stride) * out_w;
-        for (int column = 0; column < w; ++column) {
+#if SPACED
+        if (row % stride != 0)
+            continue;
+#endif
+        for (int column = 0; column < w; column += SPACED ? stride : 1) {
             vfloat value = DD_SPLAT(0.0f);
             if (row % stride == 0 && column % stride == 0)
                 value = clear_padding(g[from + column / stride], channels, block);

@@ -32,12 +32,14 @@ struct dd_conv_forward_args {
 
 struct dd_conv_backward_data_args {
     struct dd_gradient dz; /* at y's place */
-    cl_mem w, form;  /* as above */
-    cl_mem dx;       /* [I/Vi][N][H][W][Vi] */
-    bool accumulate; /* dx += instead of dx = */
-    cl_mem keep;     /* output of the ReLU before, of dx's shape; NULL: no mask. dx, all added up, stays where
-                        keep > 0 and is 0 elsewhere */
-    cl_mem mask_z;   /* x's raw form; NULL: no mask. dx, all added up, stays where mask.scale * mask_z + mask.shift > 0 */
+    cl_mem w, form;        /* as above */
+    cl_mem dx;             /* [I/Vi][N][H][W][Vi] */
+    bool accumulate;       /* dx += instead of dx = */
+    bool spaced;           /* the pixels of dx whose row or column is no multiple of the stride count as 0 before it is
+                              added to, or may stay unwritten. With accumulate: where the algorithm has it */
+    cl_mem keep;           /* output of the ReLU before, of dx's shape; NULL: no mask. dx, all added up, stays where
+                              keep > 0 and is 0 elsewhere */
+    cl_mem mask_z; /* x's raw form; NULL: no mask. dx, all added up, stays where mask.scale * mask_z + mask.shift > 0 */
     struct dd_affine mask;   /*   and is 0 elsewhere; not together with keep */
     struct dd_partials sums; /* of the masked dx against mask_z; only with mask_z */
     cl_mem mean;             /* [I], for sums */
@@ -60,6 +62,7 @@ struct dd_conv_needs {
 
 struct dd_conv_algorithm {
     const char *name;
+    bool spaced; /* backward data takes `spaced` together with `accumulate` */
     bool (*supports)(const struct dd_device_info *info, const struct dd_conv *conv, enum dd_conv_direction direction);
     /* A pure function of its arguments: it plans memory without a device. */
     void (*needs)(const struct dd_device_info *info, const struct dd_conv *conv, enum dd_conv_direction direction,

@@ -208,14 +208,15 @@ static void needs(const struct dd_device_info *info, const struct dd_conv *conv,
     make_plan(info, conv, direction, &plan);
     needs->workspace = 0;
     needs->slices = plan.slices;
-    if (direction == DD_CONV_FORWARD && dd_pointwise_supports(info, conv))
+    const bool pointwise = dd_pointwise_supports(info, conv, direction);
+    if (direction == DD_CONV_FORWARD && pointwise)
         needs->slices = dd_pointwise_slices(info, conv);
     if (direction == DD_CONV_BACKWARD_DATA) {
         needs->workspace = dd_conv_weight_bytes(conv);
-        needs->both_slices = dd_pointwise_supports(info, conv) ? dd_pointwise_slices(info, conv) : plan.slices;
+        needs->both_slices = pointwise ? dd_pointwise_slices(info, conv) : plan.slices;
     }
     if (direction == DD_CONV_BACKWARD_WEIGHTS) {
-        const int fused = dd_pointwise_supports(info, conv) ? dd_pointwise_slices(info, conv) : 0;
+        const int fused = pointwise ? dd_pointwise_slices(info, conv) : 0;
         needs->workspace = dd_conv_weight_bytes(conv) * (size_t)larger(plan.slices, fused);
         needs->slices = 0;
     }
@@ -235,7 +236,7 @@ static dd_status forward(dd_device *device, const struct dd_conv *conv, const st
                          struct dd_launches *list) {
     struct dd_kernel_spec spec;
     struct plan plan;
-    if (dd_pointwise_supports(&device->info, conv))
+    if (dd_pointwise_supports(&device->info, conv, DD_CONV_FORWARD))
         return dd_pointwise_forward(device, conv, args, list);
     make_plan(&device->info, conv, DD_CONV_FORWARD, &plan);
     spec = plan_spec(&plan);
@@ -283,7 +284,7 @@ static dd_status backward_data(dd_device *device, const struct dd_conv *conv,
                   DD_MEM(args->dx), DD_INT(store), DD_MEM(args->keep != NULL ? args->keep : args->mask_z),
                   DD_INT(args->mask.scale != NULL), DD_MEM(args->mask.scale), DD_MEM(args->mask.shift),
                   DD_MEM(args->mean), DD_MEM(args->sums.sums), DD_INT(store >= STORE_MASK && args->sums.sums != NULL),
-                  DD_INT(conv->in.n), DD_INT(plan.bands_per_slice));
+                  DD_INT(args->spaced), DD_INT(conv->in.n), DD_INT(plan.bands_per_slice));
 }
 
 /* Adds up the slices of the weight gradient in the workspace. */
@@ -325,7 +326,7 @@ static dd_status backward_weights(dd_device *device, const struct dd_conv *conv,
 /* Both gradients: in one pass where that is built, else one after the other. */
 static dd_status backward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_backward_data_args *data,
                           const struct dd_conv_backward_weights_args *weights, struct dd_launches *list) {
-    if (dd_pointwise_supports(&device->info, conv)) {
+    if (dd_pointwise_supports(&device->info, conv, DD_CONV_BACKWARD_DATA)) {
         DD_TRY(dd_pointwise_backward(device, conv, data, weights, list));
         return add_reduce(device, conv, weights, dd_pointwise_slices(&device->info, conv), list);
     }
@@ -335,6 +336,7 @@ static dd_status backward(dd_device *device, const struct dd_conv *conv, const s
 
 const struct dd_conv_algorithm dd_conv_direct = {
     .name = "direct",
+    .spaced = true,
     .supports = supports,
     .needs = needs,
     .form = weight_form,

@@ -5,8 +5,8 @@
 #include <stdio.h>
 
 enum {
-    SLICES_PER_UNIT = 4,  /* work-items per compute unit: each costs a copy of the weights and a sum of their gradients */
-    PIXELS_LEAST = 256,   /* of a slice: below that the slice's own weight gradient costs more than its pixels */
+    SLICES_PER_UNIT = 4, /* work-items per compute unit: each copies the weights and sums their gradients */
+    PIXELS_LEAST = 256,  /* of a slice: below that the slice's own weight gradient costs more than its pixels */
     MOST_SLICES = 512,
     LARGEST_PARTS = 32 << 20,     /* bytes of weight gradient slices in the workspace */
     BLOCK = 8,                    /* pixels of a register block */
@@ -15,9 +15,11 @@ enum {
     LARGEST_WEIGHTS = 128 * 1024, /* bytes in private memory, twice: weights and their gradient */
 };
 
-bool dd_pointwise_supports(const struct dd_device_info *info, const struct dd_conv *conv) {
-    return info->type == DD_DEVICE_CPU && conv->kernel == 1 && conv->stride == 1 && conv->pad == 0 &&
-           conv->in.v == conv->out.v && conv->out.v >= 4 && dd_conv_weight_bytes(conv) <= LARGEST_WEIGHTS;
+bool dd_pointwise_supports(const struct dd_device_info *info, const struct dd_conv *conv,
+                           enum dd_conv_direction direction) {
+    return info->type == DD_DEVICE_CPU && conv->kernel == 1 && conv->pad == 0 && conv->in.v == conv->out.v &&
+           conv->out.v >= 4 && (conv->stride == 1 || direction != DD_CONV_FORWARD) &&
+           dd_conv_weight_bytes(conv) <= LARGEST_WEIGHTS;
 }
 
 int dd_pointwise_slices(const struct dd_device_info *info, const struct dd_conv *conv) {
@@ -44,8 +46,8 @@ static struct dd_kernel_spec pointwise_spec(const dd_device *device, const struc
 dd_status dd_pointwise_forward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_forward_args *args,
                                struct dd_launches *list) {
     const int v = conv->out.v;
-    char options[128], label[64];
-    snprintf(options, sizeof options, "-DV=%d -DSOURCES=%d -DTARGETS=%d -DPIXELS=%d -DBLOCK=%d", v,
+    char options[160], label[64];
+    snprintf(options, sizeof options, "-DV=%d -DSOURCES=%d -DTARGETS=%d -DSTRIDE=1 -DPIXELS=%d -DBLOCK=%d", v,
              dd_shape_blocks(conv->in), dd_shape_blocks(conv->out), FORWARD_CHUNK, BLOCK);
     snprintf(label, sizeof label, "conv_forward_direct_1x1s1_%d_%d_v%d", conv->in.c, conv->out.c, v);
     const struct dd_kernel_spec spec =
@@ -55,11 +57,11 @@ dd_status dd_pointwise_forward(dd_device *device, const struct dd_conv *conv, co
                   DD_MEM(args->stats.sums), DD_INT(args->stats.sums != NULL), DD_INT(dd_shape_pixels(conv->out)));
 }
 
-enum { STORE_ADD = 1, STORE_MASK = 2, STORE_SUMS = 4 }; /* bits, as in pointwise_bwd.cl */
+enum { STORE_ADD = 1, STORE_MASK = 2, STORE_SUMS = 4, STORE_SPACED = 8 }; /* bits, as in pointwise_bwd.cl */
 
 static int store_kind(const struct dd_conv_backward_data_args *data) {
     return (data->accumulate ? STORE_ADD : 0) | (data->keep != NULL || data->mask_z != NULL ? STORE_MASK : 0) |
-           (data->sums.sums != NULL ? STORE_SUMS : 0);
+           (data->sums.sums != NULL ? STORE_SUMS : 0) | (data->spaced ? STORE_SPACED : 0);
 }
 
 dd_status dd_pointwise_backward(dd_device *device, const struct dd_conv *conv,
@@ -68,15 +70,20 @@ dd_status dd_pointwise_backward(dd_device *device, const struct dd_conv *conv,
     const struct dd_affine *prologue = &weights->prologue;
     const struct dd_gradient *dz = &data->dz;
     const int v = conv->out.v;
-    char options[160], label[64];
-    snprintf(options, sizeof options, "-DV=%d -DSOURCES=%d -DTARGETS=%d -DPIXELS=%d -DBLOCK=%d -DBLOCK_VALUES=%d", v,
-             dd_shape_blocks(conv->in), dd_shape_blocks(conv->out), BACKWARD_CHUNK, BLOCK, v);
-    snprintf(label, sizeof label, "conv_backward_direct_1x1s1_%d_%d_v%d", conv->in.c, conv->out.c, v);
+    char options[256], label[64];
+    const int length =
+        snprintf(options, sizeof options,
+                 "-DV=%d -DSOURCES=%d -DTARGETS=%d -DSTRIDE=%d -DPIXELS=%d -DBLOCK=%d -DBLOCK_VALUES=%d", v,
+                 dd_shape_blocks(conv->in), dd_shape_blocks(conv->out), conv->stride, BACKWARD_CHUNK, BLOCK, v);
+    if (conv->stride > 1)
+        snprintf(options + length, sizeof options - (size_t)length, " -DIN_H=%d -DIN_W=%d -DOUT_H=%d -DOUT_W=%d",
+                 conv->in.h, conv->in.w, conv->out.h, conv->out.w);
+    snprintf(label, sizeof label, "conv_backward_direct_1x1s%d_%d_%d_v%d", conv->stride, conv->in.c, conv->out.c, v);
     const struct dd_kernel_spec spec =
         pointwise_spec(device, conv, "conv/pointwise_bwd.cl", "pointwise_backward", options, label);
     return DD_ADD(list, device, &spec, DD_MEM(weights->x), DD_INT(dd_affine_kind(prologue)), DD_MEM(prologue->scale),
                   DD_MEM(prologue->shift), DD_MEM(dz->g), DD_MEM(dz->z), DD_INT(dd_gradient_kind(dz)), DD_MEM(dz->k1),
                   DD_MEM(dz->k2), DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(data->w),
                   DD_MEM(data->dx), DD_INT(store_kind(data)), DD_MEM(data->mean), DD_MEM(data->sums.sums),
-                  DD_MEM(weights->workspace), DD_INT(dd_shape_pixels(conv->out)));
+                  DD_MEM(weights->workspace), DD_INT(dd_shape_pixels(conv->out)), DD_INT(dd_shape_pixels(conv->in)));
 }

@@ -1,11 +1,12 @@
-/* 1x1 convolutions with stride 1 on CPUs, forward and both gradients in one pass: a part of the `direct` algorithm. */
+/* 1x1 convolutions on CPUs, forward (stride 1) and both gradients in one pass: a part of the `direct` algorithm. */
 #ifndef DD_OPS_CONV_POINTWISE_H
 #define DD_OPS_CONV_POINTWISE_H
 
 #include "ops/conv.h"
 
-/** Whether the two passes serve this convolution. */
-bool dd_pointwise_supports(const struct dd_device_info *info, const struct dd_conv *conv);
+/** Whether the forward pass, or for the other directions that of both gradients, serves this convolution. */
+bool dd_pointwise_supports(const struct dd_device_info *info, const struct dd_conv *conv,
+                           enum dd_conv_direction direction);
 
 /** Slices: of the forward statistics, of backward's sums, and of the weight gradient, one after the other in the
  * workspace as direct_reduce takes them (pure). */

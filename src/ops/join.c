@@ -50,12 +50,13 @@ dd_status dd_join_backward(dd_device *device, struct dd_shape out, cl_mem g, con
 }
 
 dd_status dd_join_expand(dd_device *device, struct dd_shape in, struct dd_shape out, int stride, cl_mem g, cl_mem keep,
-                         cl_mem dx, struct dd_launches *list) {
+                         bool spaced, cl_mem dx, struct dd_launches *list) {
     char options[64], label[64];
     const int rows = in.n * in.h, blocks = dd_shape_blocks(in);
     struct dd_spread spread = dd_spread_over(&device->info, (size_t)rows, blocks, in.v * in.w);
     struct dd_kernel_spec spec = dd_spread_spec(spread, (size_t)rows, blocks);
-    snprintf(options, sizeof options, "-DV=%d -DGROUP=%d -DKEEP=%d", in.v, spread.group, keep != NULL);
+    snprintf(options, sizeof options, "-DV=%d -DGROUP=%d -DKEEP=%d -DSPACED=%d", in.v, spread.group, keep != NULL,
+             spaced);
     snprintf(label, sizeof label, "join_expand_v%d", in.v);
     spec.source = "point/join.cl";
     spec.kernel = "join_expand";

@@ -43,9 +43,9 @@ dd_status dd_join_backward(dd_device *device, struct dd_shape out, cl_mem g, con
 
 /**
  * Adjoint of SUBSAMPLE: dx [in] = g at the places it was read from, 0 elsewhere and, unless keep is NULL, where
- * keep [in], the output of the ReLU before, is not positive. Written whole.
+ * keep [in], the output of the ReLU before, is not positive. spaced: the others may stay unwritten.
  */
 dd_status dd_join_expand(dd_device *device, struct dd_shape in, struct dd_shape out, int stride, cl_mem g, cl_mem keep,
-                         cl_mem dx, struct dd_launches *list);
+                         bool spaced, cl_mem dx, struct dd_launches *list);
 
 #endif

@@ -44,6 +44,7 @@ struct conv_input {
     struct dd_conv_source from; /* as the forward pass read it */
     cl_mem dx;                  /* NULL: not wanted (the images) */
     bool accumulate;
+    bool spaced; /* as in dd_conv_backward_data_args */
     bool last; /* nobody adds to dx afterwards: it is masked, and reduced for the BN before if there is one */
 };
 
@@ -66,6 +67,7 @@ static dd_status add_conv_backward(struct dd_plan *plan, int conv, struct dd_gra
                                               .form = dd_form(plan, conv, DD_CONV_BACKWARD_DATA),
                                               .dx = input->dx,
                                               .accumulate = input->accumulate,
+                                              .spaced = input->spaced,
                                               .workspace = plan->workspace};
     const bool both = data_by == weights_by && data_by->backward != NULL;
     if (input->last && from->bn < 0)
@@ -91,12 +93,13 @@ static dd_status add_conv_backward(struct dd_plan *plan, int conv, struct dd_gra
 struct unit_backward {
     int u;
     bool gate;
+    bool spaced; /* the shortcut writes only the pixels that it has read, and the primary path counts on no others */
     struct dd_conv_source input;
     cl_mem g, dx; /* gradient behind the unit's ReLU; by its input */
     struct dd_launches *list;
 };
 
-/** g -> the shortcut's part of the gradient by the unit's input, written whole, in place where dx is g. */
+/** g -> the shortcut's part of the gradient by the unit's input, whole unless spaced, in place where dx is g. */
 static dd_status add_shortcut(struct dd_plan *plan, const struct unit_backward *b) {
     const struct dd_unit *unit = &plan->net->units[b->u];
     const int n = plan->layout.options.batch, v = plan->layout.v;
@@ -105,11 +108,11 @@ static dd_status add_shortcut(struct dd_plan *plan, const struct unit_backward *
     if (unit->shortcut_op == DD_SHORTCUT_OP_SUBSAMPLE)
         return dd_join_expand(plan->device, (struct dd_shape){n, unit->in_c, unit->in_h, unit->in_w, v},
                               (struct dd_shape){n, unit->out_c, unit->out_h, unit->out_w, v}, unit->stride, b->g,
-                              b->gate ? NULL : b->input.x, b->dx, b->list);
+                              b->gate ? NULL : b->input.x, b->spaced, b->dx, b->list);
     const int conv = unit->shortcut.bn;
     /* a ReLU of its own masks where the gate is on; where it is off, it is the unit's, and g is masked */
     const bool relu = b->gate && unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU;
-    const struct conv_input input = {.from = b->input, .dx = b->dx, .last = !b->gate};
+    const struct conv_input input = {.from = b->input, .dx = b->dx, .spaced = b->spaced, .last = !b->gate};
     return add_conv_backward(plan, conv, raw_gradient(plan, conv, b->g, relu), &input, b->list);
 }
 
@@ -130,7 +133,7 @@ static dd_status add_dropped(struct dd_plan *plan, const struct unit_backward *b
 static dd_status add_primary(struct dd_plan *plan, const struct unit_backward *b, int j, cl_mem *g) {
     const struct dd_unit *unit = &plan->net->units[b->u];
     const int conv = unit->primary[j].bn, before = j > 0 ? unit->primary[j - 1].bn : -1;
-    struct conv_input input = {.from = b->input, .dx = b->dx, .accumulate = true, .last = true};
+    struct conv_input input = {.from = b->input, .dx = b->dx, .accumulate = true, .spaced = b->spaced, .last = true};
     if (j > 0)
         input = (struct conv_input){
             .from = {.x = dd_raw(plan, before), .prologue = dd_bn_affine(plan, before, true), .bn = before},
@@ -164,6 +167,14 @@ static dd_status add_join(struct dd_plan *plan, const struct unit_backward *b, i
     return side.z != NULL ? add_finish(plan, unit->shortcut.bn, side.partials, b->list) : DD_OK;
 }
 
+/** Whether unit u's first primary convolution has its stride, and an algorithm that adds to every stride-th pixel. */
+static bool adds_spaced(const struct dd_plan *plan, int u) {
+    const struct dd_unit *unit = &plan->net->units[u];
+    const int first = unit->primary[0].bn;
+    return unit->stride > 1 && plan->layout.shapes[first].stride == unit->stride &&
+           plan->choice.algorithm[first][DD_CONV_BACKWARD_DATA]->spaced;
+}
+
 /** The first primary convolution comes last, behind the shortcut: it adds to and masks what the shortcut wrote, which
  * may lie in g's place. */
 static dd_status build_unit(struct dd_plan *plan, int u, bool gate, enum dd_unit_read read,
@@ -172,6 +183,7 @@ static dd_status build_unit(struct dd_plan *plan, int u, bool gate, enum dd_unit
     const int go = u + 1 < plan->net->unit_count ? layout->units[u + 1].gradient : layout->last_gradient;
     const struct unit_backward b = {.u = u,
                                     .gate = gate,
+                                    .spaced = gate && adds_spaced(plan, u),
                                     .input = dd_unit_source(plan, u, read),
                                     .g = plan->tensors[go],
                                     .dx = plan->tensors[layout->units[u].gradient],

@@ -37,7 +37,7 @@ struct dd_join_case {
     bool main;                        /* forward: the primary path is there */
     bool relu;                        /* forward, AFFINE */
     int x_channels, x_h, x_w, stride; /* SUBSAMPLE */
-    bool keep;                        /* expand: masked */
+    bool keep, spaced;                /* expand: masked; only the pixels that g reaches */
     bool main_sums;                   /* backward: reductions for the primary path's last batch norm ... */
     int side_sums;                    /* ... and for the shortcut's: 0 none, 1 wanted, 2 with its own ReLU */
 };

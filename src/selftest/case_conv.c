@@ -40,6 +40,7 @@ struct forward_variant {
 struct data_variant {
     enum gradient_kind gradient;
     enum store_kind store;
+    bool spaced; /* where the stride is above 1 and the algorithm has it */
 };
 struct weights_variant {
     enum affine_kind prologue;
@@ -58,7 +59,12 @@ static const struct data_variant data_variants[] = {[DD_CASE_PLAIN] = {GRADIENT_
                                                     [DD_CASE_RELU_BARE_MASK] = {GRADIENT_MASKED, STORE_MASK},
                                                     [DD_CASE_NORM_ADD_KEEP] = {GRADIENT_NORM, STORE_ADD_KEEP},
                                                     [DD_CASE_NORM_ADD_MASK] = {GRADIENT_NORM, STORE_ADD_MASK_SUMS},
-                                                    [DD_CASE_RELU_KEEP] = {GRADIENT_MASKED, STORE_KEEP}};
+                                                    [DD_CASE_RELU_KEEP] = {GRADIENT_MASKED, STORE_KEEP},
+                                                    [DD_CASE_NORM_SPACED] = {GRADIENT_NORM, STORE_WRITE, true},
+                                                    [DD_CASE_NORM_ADD_KEEP_SPACED] = {GRADIENT_NORM, STORE_ADD_KEEP,
+                                                                                      true},
+                                                    [DD_CASE_NORM_ADD_MASK_SPACED] = {GRADIENT_NORM,
+                                                                                      STORE_ADD_MASK_SUMS, true}};
 static const struct weights_variant weights_variants[] = {[DD_CASE_PLAIN] = {AFFINE_NONE, GRADIENT_PLAIN},
                                                           [DD_CASE_WEIGHTS_RELU_NORM] = {AFFINE_RELU, GRADIENT_NORM},
                                                           [DD_CASE_WEIGHTS_AFFINE] = {AFFINE_PLAIN, GRADIENT_PLAIN},
@@ -369,9 +375,25 @@ static bool is_kept(enum store_kind store) {
     return store == STORE_KEEP || store == STORE_ADD_KEEP;
 }
 
+/* What dx holds before: in a spaced one, 0 is to be taken between the pixels that count, whatever is there. */
+static cl_mem make_start(struct conv_case *c, const struct dd_conv_backward_data_args *args, double *start) {
+    const struct dd_shape in = c->conv->in;
+    double *held = start;
+    if (args->spaced && args->accumulate)
+        held = dd_check_zeros(&c->check, c->in_count);
+    for (size_t i = 0; c->check.status == DD_OK && held != start && i < c->in_count; i++) {
+        const size_t row = i / (size_t)in.w % (size_t)in.h, column = i % (size_t)in.w, step = (size_t)c->conv->stride;
+        const bool counts = row % step == 0 && column % step == 0;
+        held[i] = counts ? start[i] : NAN;
+        start[i] = counts ? start[i] : 0;
+    }
+    return dd_check_tensor(&c->check, in, held);
+}
+
 /* dx, its mask and its sums in the arguments. */
-static void make_data_args(struct conv_case *c, enum store_kind store, int slices,
+static void make_data_args(struct conv_case *c, const struct data_variant *variant, int slices,
                            struct dd_conv_backward_data_args *args, struct data_expected *want) {
+    const enum store_kind store = variant->store;
     const struct dd_shape in = c->conv->in;
     *want = (struct data_expected){.dx = dd_check_zeros(&c->check, c->in_count),
                                    .sizes = dd_check_zeros(&c->check, c->in_count)};
@@ -381,9 +403,13 @@ static void make_data_args(struct conv_case *c, enum store_kind store, int slice
                                                 .workspace = c->workspace,
                                                 .accumulate = store == STORE_ADD || store == STORE_ADD_KEEP ||
                                                               store == STORE_ADD_MASK_SUMS};
+    args->spaced =
+        variant->spaced && c->conv->stride > 1 && (args->accumulate ? c->algorithm->spaced : c->conv->kernel == 1);
     if (args->accumulate)
         want->start = dd_check_uniform(&c->check, c->in_count, -1, 1);
-    args->dx = store == STORE_KEEP && in_place(c) ? c->gradient.g : dd_check_tensor(&c->check, in, want->start);
+    else if (args->spaced) /* what stays unwritten is 0 then */
+        want->start = dd_check_zeros(&c->check, c->in_count);
+    args->dx = store == STORE_KEEP && in_place(c) ? c->gradient.g : make_start(c, args, want->start);
     if (is_kept(store))
         make_keep(c, args, want);
     if (is_masked(store))
@@ -455,7 +481,7 @@ static dd_status case_data(struct conv_case *c, const struct data_variant *varia
     make_weights(c);
     make_form(c, DD_CONV_BACKWARD_DATA, (size_t)(variant - data_variants));
     make_gradient(c, variant->gradient);
-    make_data_args(c, variant->store, make_workspace(c, DD_CONV_BACKWARD_DATA, false), &args, &want);
+    make_data_args(c, variant, make_workspace(c, DD_CONV_BACKWARD_DATA, false), &args, &want);
     args.workspace = c->workspace;
     if (c->check.status != DD_OK)
         return c->check.status;
@@ -539,7 +565,7 @@ dd_status dd_case_conv_both(dd_device *device, const struct dd_conv_algorithm *a
     make_form(&c, DD_CONV_BACKWARD_DATA, variant);
     make_input(&c, is_masked(form->store) || (!is_kept(form->store) && variant % 2) ? AFFINE_RELU : AFFINE_NONE);
     make_gradient(&c, form->gradient);
-    make_data_args(&c, form->store, make_workspace(&c, DD_CONV_BACKWARD_DATA, true), &data, &want);
+    make_data_args(&c, form, make_workspace(&c, DD_CONV_BACKWARD_DATA, true), &data, &want);
     data.workspace = c.workspace;
     const struct dd_conv_backward_weights_args weights = {.x = c.x_device,
                                                           .prologue = c.prologue,

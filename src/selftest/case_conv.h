@@ -8,7 +8,7 @@
 
 /**
  * Variants of a direction, 0 .. dd_case_conv_variants - 1; 0 is the plain one. Norm: dz by k1, k2, k3; relu: and through
- * a ReLU; add: to dx; keep, mask: of dd_conv_backward_data_args, mask with its sums unless it says bare.
+ * a ReLU; add: to dx; keep, mask, spaced: of dd_conv_backward_data_args, mask with its sums unless it says bare.
  */
 enum dd_case_forward { DD_CASE_PLAIN, DD_CASE_AFFINE, DD_CASE_RELU_STATISTICS, DD_CASE_STATISTICS };
 enum dd_case_data {
@@ -19,7 +19,10 @@ enum dd_case_data {
     DD_CASE_RELU_BARE_MASK,
     DD_CASE_NORM_ADD_KEEP,
     DD_CASE_NORM_ADD_MASK,
-    DD_CASE_RELU_KEEP
+    DD_CASE_RELU_KEEP,
+    DD_CASE_NORM_SPACED,
+    DD_CASE_NORM_ADD_KEEP_SPACED,
+    DD_CASE_NORM_ADD_MASK_SPACED
 };
 enum dd_case_weights { DD_CASE_WEIGHTS_RELU_NORM = 1, DD_CASE_WEIGHTS_AFFINE, DD_CASE_WEIGHTS_RELU_RELU };
 int dd_case_conv_variants(enum dd_conv_direction direction);

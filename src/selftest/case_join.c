@@ -174,7 +174,7 @@ dd_status dd_case_join_expand(dd_device *device, const struct dd_join_case *c, u
     double *g = dd_check_uniform(&check, dd_shape_pixels(out) * (size_t)out.c, -1, 1);
     double *want = dd_check_zeros(&check, in_count);
     double *test = dd_check_eighths(&check, in_count);
-    cl_mem g_buffer = dd_check_tensor(&check, out, g), dx = dd_check_tensor(&check, in, NULL);
+    cl_mem g_buffer = dd_check_tensor(&check, out, g), dx = dd_check_tensor(&check, in, c->spaced ? want : NULL);
     cl_mem keep = c->keep ? dd_check_tensor(&check, in, test) : NULL;
     if (check.status != DD_OK)
         goto done;
@@ -182,7 +182,7 @@ dd_status dd_case_join_expand(dd_device *device, const struct dd_join_case *c, u
     dd_ref_expand(plain(in), out.c, c->stride, g, want);
     if (c->keep)
         dd_ref_join_backward(in_count, want, test, want);
-    dd_check_run(&check, dd_join_expand(device, in, out, c->stride, g_buffer, keep, dx, &check.list));
+    dd_check_run(&check, dd_join_expand(device, in, out, c->stride, g_buffer, keep, c->spaced, dx, &check.list));
     dd_check_compare_tensor(&check, "dx", in, dx, want, 0);
 done:
     return dd_check_end(&check);

@@ -109,9 +109,10 @@ static void join_expand(struct dd_sweep *sweep) {
     for (int i = 0; dd_sweep_shape(sweep, &i, &join.out);) {
         set_subsample(&join, i);
         join.keep = i % 2;
+        join.spaced = i / 2 % 2;
         dd_sweep_take(sweep, dd_case_join_expand(sweep->device, &join, sweep->seed, &sweep->result),
-                      SHAPE_FORMAT " from %dx%d%s", SHAPE_VALUES(join.out), join.x_h, join.x_w,
-                      join.keep ? ", masked" : "");
+                      SHAPE_FORMAT " from %dx%d%s%s", SHAPE_VALUES(join.out), join.x_h, join.x_w,
+                      join.keep ? ", masked" : "", join.spaced ? ", spaced" : "");
     }
 }
 

@@ -101,6 +101,7 @@ static void expand(void **state) {
                                           .x_channels = (shapes[i].c + 1) / 2,
                                           .stride = stride,
                                           .keep = (i + stride) % 2,
+                                          .spaced = i / 2 % 2,
                                           .x_h = stride * shapes[i].h - (stride - 1) * (i % 2),
                                           .x_w = stride * shapes[i].w - (stride - 1)},
                     f);
