@@ -6,7 +6,8 @@
  *
  * The cost model (III-C): with U units of which K are off, primary paths of P and shortcuts of T milliseconds, an
  * iteration saves K P - U T against the baseline. P and T come from the same run: P = (every gate on - every gated unit
- * off) / gated units, T = (every gate on - baseline) / U.
+ * off) / gated units, T = (every gate on - baseline) / U. A shortcut alone, its unit's gate off, is cheaper than one
+ * beside a primary path, which ends in a join: (every gated unit off - the same with identity shortcuts) / U.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ enum { PLAIN, GATED, WIDE, WORKLOADS }; /* identity shortcuts; options->shortcut
 static const char *const series_names[SERIES] = {"forward", "backward", "update", "total"};
 static const double shortcut_worth = 1.0 / 18; /* of a primary path: a 1x1 convolution beside two 3x3 ones */
 
-enum role { ROLE_BASELINE, ROLE_RATIO, ROLE_ALL_ON, ROLE_ALL_OFF, ROLE_WIDTH };
+enum role { ROLE_BASELINE, ROLE_RATIO, ROLE_ALL_ON, ROLE_ALL_OFF, ROLE_PLAIN_OFF, ROLE_WIDTH };
 
 struct config {
     enum role role;
@@ -58,10 +59,10 @@ static dd_status add_config(struct bench *bench, enum role role, const char *pol
     const struct dd_bench_options *options = bench->options;
     if (bench->config_count == MAX_CONFIGS)
         return dd_fail(DD_ERROR_USAGE, "--ratios and --exact name too many configurations: at most %d fit",
-                       MAX_CONFIGS - 4);
+                       MAX_CONFIGS - 5);
     struct config *config = &bench->configs[bench->config_count++];
     *config = (struct config){.role = role, .off = off, .workload = GATED};
-    if (role == ROLE_BASELINE || role == ROLE_WIDTH)
+    if (role == ROLE_BASELINE || role == ROLE_PLAIN_OFF || role == ROLE_WIDTH)
         config->workload = role == ROLE_WIDTH ? WIDE : PLAIN;
     snprintf(config->policy, sizeof config->policy, "%s", policy);
     const struct dd_gate_options gate = {.policy = config->policy, .first = options->gate_first, .seed = options->seed};
@@ -106,6 +107,7 @@ static dd_status list_configs(struct bench *bench) {
     DD_TRY(add_config(bench, ROLE_ALL_ON, "none", 0));
     snprintf(all_off, sizeof all_off, "exact:%d", bench->gated);
     DD_TRY(add_config(bench, ROLE_ALL_OFF, all_off, bench->gated > 0 ? 1 : 0));
+    DD_TRY(add_config(bench, ROLE_PLAIN_OFF, all_off, bench->gated > 0 ? 1 : 0));
     return bench->workload_count > WIDE ? add_config(bench, ROLE_WIDTH, "none", 0) : DD_OK;
 }
 
@@ -192,7 +194,8 @@ static double mean_total(const struct bench *bench, enum role role) {
 
 /* What a unit costs in milliseconds, forward, backward and update, and what launches a primary path takes. */
 struct costs {
-    double primary, shortcut, ratio; /* ratio: shortcut / primary */
+    double primary, shortcut, ratio; /* shortcut beside its primary path; ratio: shortcut / primary */
+    double alone, alone_ratio;       /* shortcut where gates are off */
     double launches_forward, launches_backward;
 };
 
@@ -202,10 +205,12 @@ static struct costs costs_of(const struct bench *bench) {
     struct costs costs = {
         .primary = (mean_total(bench, ROLE_ALL_ON) - mean_total(bench, ROLE_ALL_OFF)) / gated,
         .shortcut = (mean_total(bench, ROLE_ALL_ON) - mean_total(bench, ROLE_BASELINE)) / units,
+        .alone = (mean_total(bench, ROLE_ALL_OFF) - mean_total(bench, ROLE_PLAIN_OFF)) / units,
         .launches_forward = (on->launches[DD_PHASE_FORWARD] - off->launches[DD_PHASE_FORWARD]) / gated,
         .launches_backward = (on->launches[DD_PHASE_BACKWARD] - off->launches[DD_PHASE_BACKWARD]) / gated,
     };
     costs.ratio = costs.shortcut / costs.primary;
+    costs.alone_ratio = costs.alone / costs.primary;
     return costs;
 }
 
@@ -269,7 +274,8 @@ static dd_status print_json(const struct bench *bench, FILE *out) {
     const struct costs costs = costs_of(bench);
     json_t *rows = json_array();
     for (int c = 0; c < bench->config_count; c++)
-        json_array_append_new(rows, config_json(bench, &bench->configs[c]));
+        if (bench->configs[c].role != ROLE_PLAIN_OFF)
+            json_array_append_new(rows, config_json(bench, &bench->configs[c]));
     json_t *root =
         json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:o}", "device", bench->device->info.name, "net", options->net,
                   "shortcut", bench->shortcut, "batch", options->batch, "iterations", bench->iterations, "units",
@@ -277,6 +283,8 @@ static dd_status print_json(const struct bench *bench, FILE *out) {
     json_object_set_new(root, "primary_unit_ms", dd_number_json(costs.primary));
     json_object_set_new(root, "shortcut_unit_ms", dd_number_json(costs.shortcut));
     json_object_set_new(root, "shortcut_ratio", dd_number_json(costs.ratio));
+    json_object_set_new(root, "shortcut_alone_ms", dd_number_json(costs.alone));
+    json_object_set_new(root, "shortcut_alone_ratio", dd_number_json(costs.alone_ratio));
     json_object_set_new(root, "primary_launches_forward", dd_number_json(costs.launches_forward));
     json_object_set_new(root, "primary_launches_backward", dd_number_json(costs.launches_backward));
     json_object_set_new(root, "vector", json_integer(bench->vector));
@@ -319,7 +327,8 @@ static void print_table(const struct bench *bench, FILE *out) {
     fprintf(out, "%-11s %-14s %6s %9s %9s %8s %9s %9s %9s %9s %9s\n", "shortcut", "gates", "off", "ms", "ms", "ms",
             "ms", "saving", "theory", "saving", "theory");
     for (int c = 0; c < bench->config_count; c++)
-        print_row(bench, &bench->configs[c], out);
+        if (bench->configs[c].role != ROLE_PLAIN_OFF)
+            print_row(bench, &bench->configs[c], out);
     if (bench->workload_count > WIDE)
         fprintf(out,
                 "\nwidth dropout: no gates; %g of the values behind each unit's first ReLU and %g of the features "
@@ -327,11 +336,11 @@ static void print_table(const struct bench *bench, FILE *out) {
                 bench->unit_dropout, bench->dropout);
     if (bench->gated == 0)
         return;
-    fprintf(out, "\na primary path takes %.3f ms, a shortcut %.3f ms: ratio %.3f", costs.primary, costs.shortcut,
-            costs.ratio);
+    fprintf(out, "\na primary path takes %.3f ms, a shortcut beside it %.3f ms: ratio %.3f", costs.primary,
+            costs.shortcut, costs.ratio);
     if (counts_by_operations(bench))
         fprintf(out, " (by count of operations %.3f)", shortcut_worth);
-    fputc('\n', out);
+    fprintf(out, "\nwhere gates are off, a shortcut takes %.3f ms: ratio %.3f\n", costs.alone, costs.alone_ratio);
     fprintf(out, "a primary path takes %.1f launches forward, %.1f backward\n", costs.launches_forward,
             costs.launches_backward);
 }

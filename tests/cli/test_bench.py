@@ -145,6 +145,7 @@ class Bench(CliTest):
         result = self.bench("gates", "--net", "resnet8", "--ratios", "0")
         self.assertEqual(result["gated_units"], 0)
         self.assertIsNone(result["shortcut_ratio"])
+        self.assertIsNone(result["shortcut_alone_ratio"])
 
     def test_tables(self):
         """What people read: one line each is enough."""
@@ -154,7 +155,8 @@ class Bench(CliTest):
         self.assertRegex(out, r"\n3x8x8>16 3x3/1 +stem +1  forward ")
         out, _ = self.run_program("bench", "gates", *TINY, "--net", "resnet14", "--ratios", "0")
         self.assertRegex(out, r"(?m)^identity +none +0.000 ")
-        self.assertIn("ratio", out)
+        self.assertRegex(out, r"(?m)^where gates are off, a shortcut takes -?[\d.]+ ms: ratio ")
+        self.assertEqual(out.count("exact:"), 1, "identity shortcuts with all gates off are no row")
         self.assertRegex(out, r"(?m)^identity +width dropout +0.000 ")
         self.assertIn("computed all the same", out)
 
