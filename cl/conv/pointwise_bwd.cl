@@ -34,6 +34,17 @@ INLINE void prefetch_input(__global const vfloat *x, int p)
 #endif
 }
 
+/* to [count] = the prologue of the pixels of x, one block of channels, under the output's pixels from p on. */
+INLINE void load_pixels(vfloat *to, __global const vfloat *x, int p, int count, struct prologue how)
+{
+#if STRIDE == 1
+    load_input(to, x + p, count, how);
+#else
+    for (int i = 0; i < count; i++)
+        load_input(to + i, x + input_pixel(p + i), 1, how);
+#endif
+}
+
 /* Bits of the argument store. */
 #define STORE_ADD 1  /* dx += */
 #define STORE_MASK 2 /* dx, all added up, where x (after its prologue) is positive, else 0 */
@@ -134,7 +145,7 @@ INLINE void store_between(__global vfloat *dx, int first, int count, int store, 
 #if STRIDE > 1
     if (store & STORE_SPACED && !(store & STORE_ADD))
         return;
-    if (store & STORE_SPACED)
+    if (store & STORE_SPACED) /* there is nothing to add to */
         store = 0;
     for (int p = first; p < first + count; p++) {
         const int rows = min(STRIDE, IN_H - p / OUT_W % OUT_H * STRIDE);
@@ -171,11 +182,10 @@ __kernel DD_SINGLE void pointwise_backward(
     int in_pixels)
 {
     const struct gradient how_dz = {k1, k2, k3, relu_scale, relu_shift, gradient_kind};
-    __global const vfloat *second = gradient_kind == GRADIENT_PLAIN ? g : z;
+    __global const vfloat *second = gradient_kind == GRADIENT_PLAIN ? g : z; /* only to be fetched */
     const int slice = get_global_id(0), slices = get_global_size(0);
     const int begin = (int)((long)pixels * slice / slices), end = (int)((long)pixels * (slice + 1) / slices);
     vfloat wt[SOURCES * TARGETS * V], sums[TARGETS * STEP], xs[SOURCES * PIXELS], dz[TARGETS * PIXELS];
-
     struct state states[SOURCES];
 
     for (int s = 0; s < SOURCES; s++) {
@@ -194,12 +204,7 @@ __kernel DD_SINGLE void pointwise_backward(
         }
         for (int s = 0; s < SOURCES; s++) {
             const struct prologue how = load_prologue(prologue, scale, shift, s);
-#if STRIDE == 1
-            load_input(xs + s * PIXELS, x + (size_t)s * in_pixels + p0, count, how);
-#else
-            for (int p = 0; p < count; p++)
-                load_input(xs + s * PIXELS + p, x + (size_t)s * in_pixels + input_pixel(p0 + p), 1, how);
-#endif
+            load_pixels(xs + s * PIXELS, x + (size_t)s * in_pixels, p0, count, how);
         }
         for (int s = 0; s < SOURCES; s++) {
             __global const vfloat *raw = x + (size_t)s * in_pixels;
