@@ -131,6 +131,7 @@ dd_status dd_conv_job_add(dd_device *device, const struct dd_conv_algorithm *alg
                                                   .dx = data->dx,
                                                   .accumulate = form == DD_FORM_FIRST,
                                                   .workspace = data->workspace};
+    gradient.spaced = dd_conv_spaced(algorithm, conv, gradient.accumulate);
     if (form == DD_FORM_FIRST)
         gradient.keep = data->x;
     if (form == DD_FORM_INNER) {

@@ -28,6 +28,10 @@ bool dd_conv_form(const struct dd_conv_algorithm *algorithm, const struct dd_con
     return algorithm->form != NULL && algorithm->form(conv, direction, form);
 }
 
+bool dd_conv_spaced(const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv, bool accumulate) {
+    return conv->stride > 1 && (accumulate ? algorithm->spaced : conv->kernel == 1);
+}
+
 size_t dd_conv_weight_bytes(const struct dd_conv *conv) {
     return dd_weight_floats(conv->out.c, conv->in.c, conv->kernel, conv->out.v, conv->in.v) * sizeof(float);
 }

@@ -92,6 +92,9 @@ const struct dd_conv_algorithm *dd_conv_algorithm_find(const char *name);
 bool dd_conv_form(const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv,
                   enum dd_conv_direction direction, struct dd_weight_form *form);
 
+/** Whether `spaced` says anything to backward data of conv, and the algorithm has it: where a network runs it so. */
+bool dd_conv_spaced(const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv, bool accumulate);
+
 /** The form of w that a network would keep, made (blocking) in a buffer of the caller's: what times a convolution as in
  * a network passes it on. NULL where there is none. */
 dd_status dd_conv_make_form(dd_device *device, const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv,

@@ -51,20 +51,19 @@ static const struct forward_variant forward_variants[] = {[DD_CASE_PLAIN] = {AFF
                                                           [DD_CASE_AFFINE] = {AFFINE_PLAIN, false},
                                                           [DD_CASE_RELU_STATISTICS] = {AFFINE_RELU, true},
                                                           [DD_CASE_STATISTICS] = {AFFINE_NONE, true}};
-static const struct data_variant data_variants[] = {[DD_CASE_PLAIN] = {GRADIENT_PLAIN, STORE_WRITE},
-                                                    [DD_CASE_NORM] = {GRADIENT_NORM, STORE_WRITE},
-                                                    [DD_CASE_NORM_ADD] = {GRADIENT_NORM, STORE_ADD},
-                                                    [DD_CASE_RELU_ADD] = {GRADIENT_MASKED, STORE_ADD},
-                                                    [DD_CASE_NORM_MASK] = {GRADIENT_NORM, STORE_MASK_SUMS},
-                                                    [DD_CASE_RELU_BARE_MASK] = {GRADIENT_MASKED, STORE_MASK},
-                                                    [DD_CASE_NORM_ADD_KEEP] = {GRADIENT_NORM, STORE_ADD_KEEP},
-                                                    [DD_CASE_NORM_ADD_MASK] = {GRADIENT_NORM, STORE_ADD_MASK_SUMS},
-                                                    [DD_CASE_RELU_KEEP] = {GRADIENT_MASKED, STORE_KEEP},
-                                                    [DD_CASE_NORM_SPACED] = {GRADIENT_NORM, STORE_WRITE, true},
-                                                    [DD_CASE_NORM_ADD_KEEP_SPACED] = {GRADIENT_NORM, STORE_ADD_KEEP,
-                                                                                      true},
-                                                    [DD_CASE_NORM_ADD_MASK_SPACED] = {GRADIENT_NORM,
-                                                                                      STORE_ADD_MASK_SUMS, true}};
+static const struct data_variant data_variants[] = {
+    [DD_CASE_PLAIN] = {GRADIENT_PLAIN, STORE_WRITE},
+    [DD_CASE_NORM] = {GRADIENT_NORM, STORE_WRITE},
+    [DD_CASE_NORM_ADD] = {GRADIENT_NORM, STORE_ADD},
+    [DD_CASE_RELU_ADD] = {GRADIENT_MASKED, STORE_ADD},
+    [DD_CASE_NORM_MASK] = {GRADIENT_NORM, STORE_MASK_SUMS},
+    [DD_CASE_RELU_BARE_MASK] = {GRADIENT_MASKED, STORE_MASK},
+    [DD_CASE_NORM_ADD_KEEP] = {GRADIENT_NORM, STORE_ADD_KEEP},
+    [DD_CASE_NORM_ADD_MASK] = {GRADIENT_NORM, STORE_ADD_MASK_SUMS},
+    [DD_CASE_RELU_KEEP] = {GRADIENT_MASKED, STORE_KEEP},
+    [DD_CASE_NORM_SPACED] = {GRADIENT_NORM, STORE_WRITE, true},
+    [DD_CASE_NORM_ADD_KEEP_SPACED] = {GRADIENT_NORM, STORE_ADD_KEEP, true},
+    [DD_CASE_NORM_ADD_MASK_SPACED] = {GRADIENT_NORM, STORE_ADD_MASK_SUMS, true}};
 static const struct weights_variant weights_variants[] = {[DD_CASE_PLAIN] = {AFFINE_NONE, GRADIENT_PLAIN},
                                                           [DD_CASE_WEIGHTS_RELU_NORM] = {AFFINE_RELU, GRADIENT_NORM},
                                                           [DD_CASE_WEIGHTS_AFFINE] = {AFFINE_PLAIN, GRADIENT_PLAIN},
@@ -403,8 +402,7 @@ static void make_data_args(struct conv_case *c, const struct data_variant *varia
                                                 .workspace = c->workspace,
                                                 .accumulate = store == STORE_ADD || store == STORE_ADD_KEEP ||
                                                               store == STORE_ADD_MASK_SUMS};
-    args->spaced =
-        variant->spaced && c->conv->stride > 1 && (args->accumulate ? c->algorithm->spaced : c->conv->kernel == 1);
+    args->spaced = variant->spaced && dd_conv_spaced(c->algorithm, c->conv, args->accumulate);
     if (args->accumulate)
         want->start = dd_check_uniform(&c->check, c->in_count, -1, 1);
     else if (args->spaced) /* what stays unwritten is 0 then */

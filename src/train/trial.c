@@ -108,13 +108,20 @@ static dd_status check(struct dd_trial *trial, int kind, const struct dd_conv_al
 /** In every role that the network has for the shape; kind: backward data or BOTH. */
 static dd_status check_roles(struct dd_trial *trial, int kind, const struct dd_conv_algorithm *algorithm, char *failure,
                              size_t size) {
+    enum { ROLES = 9, SPACED = 3 /* of them, the last, which a stride above 1 has */ };
     static const struct {
         unsigned role, variant;
-    } roles[] = {{DD_ROLE_MASKED, DD_CASE_NORM_MASK},    {DD_ROLE_ADDED, DD_CASE_NORM_ADD_KEEP},
-                 {DD_ROLE_ADDED, DD_CASE_NORM_ADD_MASK}, /* behind a unit that left its output to its reader */
-                 {DD_ROLE_WRITTEN, DD_CASE_NORM},        {DD_ROLE_WRITTEN, DD_CASE_RELU_KEEP},
-                 {DD_ROLE_WRITTEN, DD_CASE_NORM_MASK}};
-    for (size_t i = 0; i < sizeof roles / sizeof *roles && failure[0] == '\0'; i++)
+    } roles[ROLES] = {{DD_ROLE_MASKED, DD_CASE_NORM_MASK},
+                      {DD_ROLE_ADDED, DD_CASE_NORM_ADD_KEEP},
+                      {DD_ROLE_ADDED, DD_CASE_NORM_ADD_MASK}, /* behind a unit that left its output to its reader */
+                      {DD_ROLE_WRITTEN, DD_CASE_NORM},
+                      {DD_ROLE_WRITTEN, DD_CASE_RELU_KEEP},
+                      {DD_ROLE_WRITTEN, DD_CASE_NORM_MASK},
+                      {DD_ROLE_WRITTEN, DD_CASE_NORM_SPACED},
+                      {DD_ROLE_ADDED, DD_CASE_NORM_ADD_KEEP_SPACED},
+                      {DD_ROLE_ADDED, DD_CASE_NORM_ADD_MASK_SPACED}};
+    const int count = trial->job.conv.stride > 1 ? ROLES : ROLES - SPACED;
+    for (int i = 0; i < count && failure[0] == '\0'; i++)
         if (trial->job.roles & roles[i].role)
             DD_TRY(check(trial, kind, algorithm, roles[i].variant, failure, size));
     return DD_OK;
@@ -198,6 +205,7 @@ static struct dd_conv_backward_data_args data_args(const struct dd_trial_entry *
         args.mean = trial->in_vectors[2];
     } else {
         args.accumulate = (trial->job.roles & DD_ROLE_ADDED) != 0;
+        args.spaced = dd_conv_spaced(entry->algorithm[0], &trial->job.conv, args.accumulate);
         args.keep = trial->x;
     }
     return args;
