@@ -1,7 +1,7 @@
 /*
  * Direct convolution, backward weights: dw = sum over pixels of prologue(x) * dz, with both formed on load.
  * A work-item sums one slice of the batch (a run of bands: ROWS output rows of IMAGES images) for GROUP_SOURCES x
- * GROUP_TARGETS channel blocks; slices are added up afterwards (direct_reduce.cl). Reads each of its blocks of x and dz
+ * GROUP_TARGETS channel blocks; slices are added up afterwards (weight_reduce.cl). Reads each of its blocks of x and dz
  * once a band. Build options: direct.clh and
  *   IMAGES                         images in a band; more than 1 only if ROWS is TARGET_H
  *   GROUP_SOURCES, GROUP_TARGETS   channel blocks of a work-item; the last group may have fewer

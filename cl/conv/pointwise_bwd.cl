@@ -1,7 +1,7 @@
 /*
  * 1x1 convolution on CPUs, backward data and weights in one pass over memory: g, z and the pixels of x that were read
  * forward are read once, dx is written once. A work-item takes one slice of the output's pixels in chunks; weight
- * gradients of a slice stay in private memory and are added up afterwards (direct_reduce of direct_reduce.cl).
+ * gradients of a slice stay in private memory and are added up afterwards (weight_reduce.cl).
  *
  * Build options: those of pointwise.clh, SOURCES of x and dx, TARGETS of dz; and BLOCK_VALUES, channels of x of a register
  * block of weight gradients (dividing V).
@@ -56,18 +56,6 @@ struct state {
     vfloat mean, sum, product;
 };
 
-/* wt [SOURCES][TARGETS][V target][V source]: the weights with the source channel innermost. */
-INLINE void transpose(vfloat *wt, __global const vfloat *restrict w)
-{
-    for (int t = 0; t < TARGETS; t++)
-        for (int s = 0; s < SOURCES; s++) {
-            vfloat *to = wt + (s * TARGETS + t) * V;
-            for (int i = 0; i < V; i++)
-                to[i] = w[(t * SOURCES + s) * V + i];
-            dd_transpose(to);
-        }
-}
-
 /*
  * Stores the first `count` of the register block of dx under the output's pixels from first on; whole, a constant: all
  * of it. dx and raw from the block of channels on, x from the chunk's pixel on.
@@ -97,7 +85,7 @@ INLINE void store_block(const int whole, const vfloat *acc, __global vfloat *dx,
  * dx of one source block under `count` of the output's pixels from first on; dz [TARGETS][PIXELS] and x from there on,
  * raw: x before its prologue. The accumulators are only indexed by constants, so that they stay in registers.
  */
-INLINE void multiply(__global vfloat *dx, int first, int count, int store, const vfloat *wt, const vfloat *dz,
+INLINE void multiply(__global vfloat *dx, int first, int count, int store, __global const vfloat *wt, const vfloat *dz,
                      const vfloat *x, __global const vfloat *raw, struct state *state)
 {
     vfloat acc[BLOCK];
@@ -168,7 +156,7 @@ INLINE void store_between(__global vfloat *dx, int first, int count, int store, 
 }
 
 /*
- * x, dx [SOURCES][in_pixels][V]; g, z [TARGETS][pixels][V]; w [TARGETS][SOURCES][V source][V target];
+ * x, dx [SOURCES][in_pixels][V]; g, z [TARGETS][pixels][V]; wt [SOURCES][TARGETS][V target][V source], the transposed weights;
  * part [slices][TARGETS][SOURCES][V source][V target], written whole. With as many blocks and stride 1, dx may be g.
  * store: bits above; mean [SOURCES][V], sums_out [slices][2][SOURCES][V] for STORE_SUMS.
  * Work-item i: pixels [pixels * i / slices, pixels * (i + 1) / slices). Global size: slices.
@@ -177,22 +165,21 @@ __kernel DD_SINGLE void pointwise_backward(
     __global const vfloat *restrict x, int prologue, __global const vfloat *scale, __global const vfloat *shift,
     __global const vfloat *g, __global const vfloat *restrict z, int gradient_kind, __global const vfloat *k1,
     __global const vfloat *k2, __global const vfloat *k3, __global const vfloat *relu_scale,
-    __global const vfloat *relu_shift, __global const vfloat *restrict w, __global vfloat *dx, int store,
-    __global const vfloat *mean, __global vfloat *restrict sums_out, __global vfloat *restrict part, int pixels,
-    int in_pixels)
+    __global const vfloat *relu_shift, __global const vfloat *restrict wt, __global vfloat *dx, int store,
+    __global const vfloat *mean, __global vfloat *restrict sums_out, __global vfloat *restrict workspace, int first,
+    int pixels, int in_pixels)
 {
     const struct gradient how_dz = {k1, k2, k3, relu_scale, relu_shift, gradient_kind};
     __global const vfloat *second = gradient_kind == GRADIENT_PLAIN ? g : z; /* only to be fetched */
     const int slice = get_global_id(0), slices = get_global_size(0);
     const int begin = (int)((long)pixels * slice / slices), end = (int)((long)pixels * (slice + 1) / slices);
-    vfloat wt[SOURCES * TARGETS * V], sums[TARGETS * STEP], xs[SOURCES * PIXELS], dz[TARGETS * PIXELS];
+    vfloat sums[TARGETS * STEP], xs[SOURCES * PIXELS], dz[TARGETS * PIXELS];
     struct state states[SOURCES];
 
     for (int s = 0; s < SOURCES; s++) {
         states[s].mean = store & STORE_SUMS ? mean[s] : DD_SPLAT(0.0f);
         states[s].sum = states[s].product = DD_SPLAT(0.0f);
     }
-    transpose(wt, w);
     for (int i = 0; i < TARGETS * STEP; i++)
         sums[i] = DD_SPLAT(0.0f);
     for (int p0 = begin; p0 < end; p0 += PIXELS) {
@@ -234,5 +221,5 @@ __kernel DD_SINGLE void pointwise_backward(
         sums_out[((size_t)slice * 2 + 1) * SOURCES + s] = states[s].product;
     }
     for (int i = 0; i < TARGETS * STEP; i++)
-        part[(size_t)slice * TARGETS * STEP + i] = sums[i];
+        workspace[first + (size_t)slice * TARGETS * STEP + i] = sums[i];
 }

@@ -24,6 +24,25 @@ struct form {
 /* ---- transposed ---- */
 
 /*
+ * Transposes a block of V x V floats: each round moves the last bit of the row to the front of the column, and the last
+ * bit of the column to the front of the row.
+ */
+static inline void transpose(vfloat *block)
+{
+#if V > 1
+    for (int bit = 1; bit < V; bit *= 2) {
+        vfloat next[V];
+        for (int i = 0; i < V / 2; i++) {
+            next[i] = (vfloat)(block[2 * i].even, block[2 * i + 1].even);
+            next[V / 2 + i] = (vfloat)(block[2 * i].odd, block[2 * i + 1].odd);
+        }
+        for (int i = 0; i < V; i++)
+            block[i] = next[i];
+    }
+#endif
+}
+
+/*
  * Blocks p, r of w [reduced][produced][taps][V produced][V reduced], the weights of forward, to
  * [produced][reduced][taps][V reduced][V produced].
  */
@@ -36,7 +55,7 @@ static inline void transpose_pair(__global const vfloat *w, __global vfloat *to,
         vfloat block[V];
         for (int i = 0; i < V; i++)
             block[i] = w[tap * V + i];
-        dd_transpose(block);
+        transpose(block);
         for (int i = 0; i < V; i++)
             to[tap * V + i] = block[i];
     }
@@ -76,7 +95,7 @@ static inline void load_taps(__global const vfloat *w, struct form form, int r, 
         for (int i = 0; i < V; i++)
             to[i] = w[tap * V + i];
         if (form.transposed)
-            dd_transpose(to);
+            transpose(to);
     }
 }
 

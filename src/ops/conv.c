@@ -2,6 +2,7 @@
  * reference on devices. */
 #include "ops/conv.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const struct dd_conv_algorithm *const algorithms[] = {
@@ -62,4 +63,21 @@ struct dd_conv dd_conv_make(struct dd_shape in, int out_c, int vo, int kernel, i
                                  .w = dd_window_out(in.w, kernel, stride, pad),
                                  .v = vo};
     return (struct dd_conv){.in = in, .out = out, .kernel = kernel, .stride = stride, .pad = pad};
+}
+
+dd_status dd_conv_reduce_weights(dd_device *device, const struct dd_conv *conv, cl_mem workspace, size_t first,
+                                 int slices, cl_mem dw, struct dd_launches *list) {
+    char options[32];
+    snprintf(options, sizeof options, "-DV=%d -DSV=%d", conv->out.v, conv->in.v);
+    const struct dd_kernel_spec spec = {.source = "conv/weight_reduce.cl",
+                                        .kernel = "weight_reduce",
+                                        .options = options,
+                                        .label = "weight_reduce",
+                                        .dims = 3, /* taps and pairs of channel blocks */
+                                        .global = {(size_t)conv->kernel * conv->kernel,
+                                                   (size_t)dd_shape_blocks(conv->in),
+                                                   (size_t)dd_shape_blocks(conv->out)},
+                                        .local = {1, 1, 1}};
+    return DD_ADD(list, device, &spec, DD_MEM(workspace), DD_INT(first), DD_MEM(dw), DD_INT(slices), DD_INT(conv->in.c),
+                  DD_INT(conv->out.c));
 }

@@ -39,8 +39,9 @@ struct dd_conv_backward_data_args {
                               added to, or may stay unwritten. With accumulate: where the algorithm has it */
     cl_mem keep;           /* output of the ReLU before, of dx's shape; NULL: no mask. dx, all added up, stays where
                               keep > 0 and is 0 elsewhere */
-    cl_mem mask_z; /* x's raw form; NULL: no mask. dx, all added up, stays where mask.scale * mask_z + mask.shift > 0 */
-    struct dd_affine mask;   /*   and is 0 elsewhere; not together with keep */
+    cl_mem mask_z;         /* x's raw form; NULL: no mask. dx, all added up, stays where mask.scale * mask_z +
+                              mask.shift > 0 */
+    struct dd_affine mask; /*   and is 0 elsewhere; not together with keep */
     struct dd_partials sums; /* of the masked dx against mask_z; only with mask_z */
     cl_mem mean;             /* [I], for sums */
     cl_mem workspace;
@@ -105,6 +106,11 @@ struct dd_conv dd_conv_make(struct dd_shape in, int out_c, int vo, int kernel, i
 
 /** Of w in device order. */
 size_t dd_conv_weight_bytes(const struct dd_conv *conv);
+
+/** For algorithms that make weight gradients in slices, each in dw's order, from vector `first` of the workspace on:
+ * appends the launch that adds them up. */
+dd_status dd_conv_reduce_weights(dd_device *device, const struct dd_conv *conv, cl_mem workspace, size_t first,
+                                 int slices, cl_mem dw, struct dd_launches *list);
 
 extern const struct dd_conv_algorithm dd_conv_gemm;     /* conv_gemm.c: im2col + CLBlast, every device and shape */
 extern const struct dd_conv_algorithm dd_conv_direct;   /* conv_direct.c: register-blocked vector kernels */

@@ -216,7 +216,7 @@ static void needs(const struct dd_device_info *info, const struct dd_conv *conv,
         needs->both_slices = pointwise ? dd_pointwise_slices(info, conv) : plan.slices;
     }
     if (direction == DD_CONV_BACKWARD_WEIGHTS) {
-        const int fused = pointwise ? dd_pointwise_slices(info, conv) : 0;
+        const int fused = pointwise ? 1 + dd_pointwise_slices(info, conv) : 0; /* the form of w, and slices */
         needs->workspace = dd_conv_weight_bytes(conv) * (size_t)larger(plan.slices, fused);
         needs->slices = 0;
     }
@@ -287,24 +287,6 @@ static dd_status backward_data(dd_device *device, const struct dd_conv *conv,
                   DD_INT(args->spaced), DD_INT(conv->in.n), DD_INT(plan.bands_per_slice));
 }
 
-/* Adds up the slices of the weight gradient in the workspace. */
-static dd_status add_reduce(dd_device *device, const struct dd_conv *conv,
-                            const struct dd_conv_backward_weights_args *args, int slices, struct dd_launches *list) {
-    char options[32];
-    snprintf(options, sizeof options, "-DV=%d -DSV=%d", conv->out.v, conv->in.v);
-    const struct dd_kernel_spec spec = {.source = "conv/direct_reduce.cl",
-                                        .kernel = "direct_reduce",
-                                        .options = options,
-                                        .label = "conv_backward_weights_direct_reduce",
-                                        .dims = 3, /* taps and pairs of channel blocks */
-                                        .global = {(size_t)conv->kernel * conv->kernel,
-                                                   (size_t)dd_shape_blocks(conv->in),
-                                                   (size_t)dd_shape_blocks(conv->out)},
-                                        .local = {1, 1, 1}};
-    return DD_ADD(list, device, &spec, DD_MEM(args->workspace), DD_MEM(args->dw), DD_INT(slices), DD_INT(conv->in.c),
-                  DD_INT(conv->out.c));
-}
-
 static dd_status backward_weights(dd_device *device, const struct dd_conv *conv,
                                   const struct dd_conv_backward_weights_args *args, struct dd_launches *list) {
     const struct dd_gradient *dz = &args->dz;
@@ -320,15 +302,18 @@ static dd_status backward_weights(dd_device *device, const struct dd_conv *conv,
                   DD_MEM(args->prologue.scale), DD_MEM(args->prologue.shift), DD_MEM(dz->g), DD_MEM(dz->z),
                   DD_INT(dd_gradient_kind(dz)), DD_MEM(dz->k1), DD_MEM(dz->k2), DD_MEM(dz->k3), DD_MEM(dz->relu.scale),
                   DD_MEM(dz->relu.shift), DD_MEM(args->workspace), DD_INT(conv->in.n), DD_INT(plan.bands_per_slice)));
-    return add_reduce(device, conv, args, plan.slices, list);
+    return dd_conv_reduce_weights(device, conv, args->workspace, 0, plan.slices, args->dw, list);
 }
 
 /* Both gradients: in one pass where that is built, else one after the other. */
 static dd_status backward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_backward_data_args *data,
                           const struct dd_conv_backward_weights_args *weights, struct dd_launches *list) {
     if (dd_pointwise_supports(&device->info, conv, DD_CONV_BACKWARD_DATA)) {
-        DD_TRY(dd_pointwise_backward(device, conv, data, weights, list));
-        return add_reduce(device, conv, weights, dd_pointwise_slices(&device->info, conv), list);
+        struct dd_weight_form transposed;
+        cl_mem w;
+        weight_form(conv, DD_CONV_BACKWARD_DATA, &transposed);
+        DD_TRY(dd_weight_have(device, &transposed, data->w, data->form, data->workspace, list, &w));
+        return dd_pointwise_backward(device, conv, w, data, weights, list);
     }
     DD_TRY(backward_weights(device, conv, weights, list));
     return backward_data(device, conv, data, list);

@@ -5,14 +5,14 @@
 #include <stdio.h>
 
 enum {
-    SLICES_PER_UNIT = 4, /* work-items per compute unit: each copies the weights and sums their gradients */
+    SLICES_PER_UNIT = 4, /* work-items per compute unit: each leaves a weight gradient to add up */
     PIXELS_LEAST = 256,  /* of a slice: below that the slice's own weight gradient costs more than its pixels */
     MOST_SLICES = 512,
     LARGEST_PARTS = 32 << 20,     /* bytes of weight gradient slices in the workspace */
     BLOCK = 8,                    /* pixels of a register block */
     FORWARD_CHUNK = 8,            /* pixels of a chunk: while one is computed, the next is fetched, so that ... */
     BACKWARD_CHUNK = 16,          /* ... short ones keep the memory busy throughout */
-    LARGEST_WEIGHTS = 128 * 1024, /* bytes in private memory, twice: weights and their gradient */
+    LARGEST_WEIGHTS = 128 * 1024, /* bytes of a weight gradient in private memory */
 };
 
 bool dd_pointwise_supports(const struct dd_device_info *info, const struct dd_conv *conv,
@@ -64,7 +64,7 @@ static int store_kind(const struct dd_conv_backward_data_args *data) {
            (data->sums.sums != NULL ? STORE_SUMS : 0) | (data->spaced ? STORE_SPACED : 0);
 }
 
-dd_status dd_pointwise_backward(dd_device *device, const struct dd_conv *conv,
+dd_status dd_pointwise_backward(dd_device *device, const struct dd_conv *conv, cl_mem wt,
                                 const struct dd_conv_backward_data_args *data,
                                 const struct dd_conv_backward_weights_args *weights, struct dd_launches *list) {
     const struct dd_affine *prologue = &weights->prologue;
@@ -81,9 +81,12 @@ dd_status dd_pointwise_backward(dd_device *device, const struct dd_conv *conv,
     snprintf(label, sizeof label, "conv_backward_direct_1x1s%d_%d_%d_v%d", conv->stride, conv->in.c, conv->out.c, v);
     const struct dd_kernel_spec spec =
         pointwise_spec(device, conv, "conv/pointwise_bwd.cl", "pointwise_backward", options, label);
-    return DD_ADD(list, device, &spec, DD_MEM(weights->x), DD_INT(dd_affine_kind(prologue)), DD_MEM(prologue->scale),
+    const size_t first = dd_conv_weight_bytes(conv) / sizeof(float) / (size_t)v;
+    DD_TRY(DD_ADD(list, device, &spec, DD_MEM(weights->x), DD_INT(dd_affine_kind(prologue)), DD_MEM(prologue->scale),
                   DD_MEM(prologue->shift), DD_MEM(dz->g), DD_MEM(dz->z), DD_INT(dd_gradient_kind(dz)), DD_MEM(dz->k1),
-                  DD_MEM(dz->k2), DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(data->w),
+                  DD_MEM(dz->k2), DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(wt),
                   DD_MEM(data->dx), DD_INT(store_kind(data)), DD_MEM(data->mean), DD_MEM(data->sums.sums),
-                  DD_MEM(weights->workspace), DD_INT(dd_shape_pixels(conv->out)), DD_INT(dd_shape_pixels(conv->in)));
+                  DD_MEM(weights->workspace), DD_INT(first), DD_INT(dd_shape_pixels(conv->out)),
+                  DD_INT(dd_shape_pixels(conv->in))));
+    return dd_conv_reduce_weights(device, conv, weights->workspace, first, (int)spec.global[0], weights->dw, list);
 }

@@ -8,15 +8,14 @@
 bool dd_pointwise_supports(const struct dd_device_info *info, const struct dd_conv *conv,
                            enum dd_conv_direction direction);
 
-/** Slices: of the forward statistics, of backward's sums, and of the weight gradient, one after the other in the
- * workspace as direct_reduce takes them (pure). */
+/** Slices: of the forward statistics, of backward's sums, and of the weight gradient (pure). */
 int dd_pointwise_slices(const struct dd_device_info *info, const struct dd_conv *conv);
 
 dd_status dd_pointwise_forward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_forward_args *args,
                                struct dd_launches *list);
 
-/** Appends the pass alone; the reduction of the slices is the caller's. */
-dd_status dd_pointwise_backward(dd_device *device, const struct dd_conv *conv,
+/** wt: the form of the weights that the direct backward data reads; in the workspace, slices begin behind it. */
+dd_status dd_pointwise_backward(dd_device *device, const struct dd_conv *conv, cl_mem wt,
                                 const struct dd_conv_backward_data_args *data,
                                 const struct dd_conv_backward_weights_args *weights, struct dd_launches *list);
 

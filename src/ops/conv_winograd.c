@@ -312,17 +312,6 @@ static dd_status have_form(dd_device *device, const struct dd_conv *conv, enum d
     return dd_weight_have(device, &transformed, w, made, workspace, list, u);
 }
 
-/* dw from the partial sums that lie `first` vectors from the workspace's start on. */
-static dd_status add_reduce(dd_device *device, const struct weight_blocking *b, int v, cl_mem workspace, size_t first,
-                            cl_mem dw, struct dd_launches *list) {
-    char options[64], label[64];
-    const struct dd_kernel_spec spec =
-        make_spec("conv/winograd_reduce.cl", "winograd_reduce", options, label, b->xb * b->gb * 9, 1, 1);
-    snprintf(options, sizeof options, "-DV=%d", v);
-    snprintf(label, sizeof label, "winograd_reduce_v%d", v);
-    return DD_ADD(list, device, &spec, DD_MEM(workspace), DD_INT(first), DD_MEM(dw), DD_INT(b->slices));
-}
-
 /* Writes build options; the next two append theirs. Each returns the length so far. */
 static int tiling_options(char *options, size_t size, const struct tiling *tiling, struct dd_shape s, int tb) {
     return snprintf(options, size, "-DV=%d -DH=%d -DW=%d -DTM=%d -DNI=%d -DTR=%d -DTB=%d", s.v, s.h, s.w, tiling->tm,
@@ -428,7 +417,7 @@ static dd_status backward_weights(dd_device *device, const struct dd_conv *conv,
                   DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(args->workspace), DD_INT(0),
                   DD_INT(conv->in.n), DD_INT(b.bands_per_slice),
                   DD_INT(affine_flags(&args->prologue) | gradient_flags(dz))));
-    return add_reduce(device, &b, conv->in.v, args->workspace, 0, args->dw, list);
+    return dd_conv_reduce_weights(device, conv, args->workspace, 0, b.slices, args->dw, list);
 }
 
 /* One kernel for both where its arrays stay below FUSED_BYTES, else one after the other; both have the same dz. */
@@ -459,7 +448,7 @@ static dd_status backward(dd_device *device, const struct dd_conv *conv, const s
                   DD_MEM(weights->prologue.shift), DD_MEM(data->workspace), DD_INT(offset), DD_INT(conv->in.n),
                   DD_INT(w.bands_per_slice), DD_INT(b.bands_per_slice),
                   DD_INT(affine_flags(&weights->prologue) | gradient_flags(dz) | partials_flag(&data->sums))));
-    return add_reduce(device, &w, conv->in.v, data->workspace, offset, weights->dw, list);
+    return dd_conv_reduce_weights(device, conv, data->workspace, offset, w.slices, weights->dw, list);
 }
 
 const struct dd_conv_algorithm dd_conv_winograd = {

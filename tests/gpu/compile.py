@@ -29,10 +29,9 @@ TIMEOUT_S = 300
 COMMON_OPTIONS = ["-cl-std=CL1.2"]
 
 # Convolutions whose supports() refuses all but CPUs (src/ops/conv_direct.c, src/ops/conv_winograd.c).
-CPU_ONLY = ["conv/direct_bwd_data.cl", "conv/direct_bwd_weight.cl", "conv/direct_fwd.cl", "conv/direct_reduce.cl",
-            "conv/pointwise_bwd.cl", "conv/pointwise_fwd.cl", "conv/weights.cl", "conv/winograd_bwd.cl",
-            "conv/winograd_bwd_data.cl", "conv/winograd_bwd_weight.cl", "conv/winograd_fwd.cl",
-            "conv/winograd_reduce.cl"]
+CPU_ONLY = ["conv/direct_bwd_data.cl", "conv/direct_bwd_weight.cl", "conv/direct_fwd.cl", "conv/pointwise_bwd.cl",
+            "conv/pointwise_fwd.cl", "conv/weight_reduce.cl", "conv/weights.cl", "conv/winograd_bwd.cl",
+            "conv/winograd_bwd_data.cl", "conv/winograd_bwd_weight.cl", "conv/winograd_fwd.cl"]
 
 
 def product(**values):

@@ -1,6 +1,7 @@
 /*
- * The companion of the direct backward-weights kernels: the sum of their slices. Extents are arguments, so that one
- * program serves every convolution of a network. Build option: SV, as in direct.clh (default V).
+ * The companion of the backward-weights kernels: the sum of their slices. Extents are arguments, so that one program
+ * serves every convolution of a network. Build options: V as in common.clh; SV, channels in a block of x: V (the
+ * default), or 1 for images.
  */
 #include "common.clh"
 
@@ -9,13 +10,14 @@
 #endif
 
 /*
- * dw [targets][sources][taps][SV][V] = sum over slices, in order, of part [slices][targets][sources][taps][SV][V];
- * channels from source_c and target_c on are padding and become 0. Global size: taps x sources x targets. Reads part
- * once.
+ * dw [targets][sources][taps][SV][V] = sum over slices, in order, of part [slices][targets][sources][taps][SV][V],
+ * which begins at vector `first` of the workspace; channels from source_c and target_c on are padding and become 0.
+ * Global size: taps x sources x targets. Reads part once.
  */
-__kernel DD_SINGLE void direct_reduce(__global const vfloat *restrict part, __global vfloat *restrict dw, int slices,
-                                      int source_c, int target_c)
+__kernel DD_SINGLE void weight_reduce(__global const vfloat *restrict workspace, int first,
+                                      __global vfloat *restrict dw, int slices, int source_c, int target_c)
 {
+    __global const vfloat *part = workspace + first;
     const int tap = get_global_id(0), taps = get_global_size(0);
     const int s = get_global_id(1), sources = get_global_size(1), t = get_global_id(2), targets = get_global_size(2);
     const size_t at = (((size_t)t * sources + s) * taps + tap) * SV;
