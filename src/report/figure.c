@@ -18,16 +18,13 @@ static const struct kind {
     {"error-ratio", "Test error by dropout ratio", "dropout ratio (expected share of the gated units that is off)",
      "test error, %",
      "The paper's Table I, whose errors are those of CIFAR-10. Error bars are standard errors: of the mean over seeds, "
-     "or of the test images where there "
-     "is "
-     "one seed.",
+     "or of the test images where there is one seed.",
      false, true, false, true, false, dd_figure_error_ratio},
     {"relative-error", "Relative error by dropout ratio",
      "dropout ratio (expected share of the gated units that is off)", "error / baseline - 1, %",
      "The paper's figure 2 (a), with its errors on CIFAR-10. The baseline is the same net with identity shortcuts and "
-     "no gates. Both errors come "
-     "from "
-     "the same test images, so the error bars, which take them for independent, are rather too long.",
+     "no gates. Both errors come from the same test images, so the error bars, which take them for independent, are "
+     "rather too long.",
      false, true, false, true, false, dd_figure_relative},
     {"time", "Time per iteration by dropout ratio", "dropout ratio (expected share of the gated units that is off)",
      "time per iteration, ms", "The paper's Table II: means of bench gates, forward and backward separately.", false,
