@@ -160,7 +160,9 @@ double dd_conv_job_flops(const struct dd_conv *conv, int job) {
 /* ---- comparison ---- */
 
 /* The case's variant that is fused as the form is, or more: weight gradients behind a prologue in any form. */
-static unsigned variant_of(enum dd_conv_form form, int job) {
+static unsigned variant_of(const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv,
+                           enum dd_conv_form form, int job) {
+    const bool spaced = dd_conv_spaced(algorithm, conv, form == DD_FORM_FIRST);
     const bool inner = form == DD_FORM_INNER, relu = form == DD_FORM_SHORTCUT_RELU;
     switch (job) {
     case DD_CONV_FORWARD:
@@ -170,7 +172,8 @@ static unsigned variant_of(enum dd_conv_form form, int job) {
     default:
         return inner                   ? DD_CASE_NORM_MASK
                : relu                  ? DD_CASE_RELU_KEEP
-               : form == DD_FORM_FIRST ? DD_CASE_NORM_ADD_KEEP
+               : form == DD_FORM_FIRST ? (spaced ? DD_CASE_NORM_ADD_KEEP_SPACED : DD_CASE_NORM_ADD_KEEP)
+               : spaced                ? DD_CASE_NORM_SPACED
                                        : DD_CASE_NORM;
     }
 }
@@ -187,7 +190,7 @@ static struct dd_conv reduced(const struct dd_conv *conv) {
 dd_status dd_conv_job_check(dd_device *device, const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv,
                             enum dd_conv_form form, int job, uint64_t seed, struct dd_conv_verdict *verdict) {
     const struct dd_conv small = reduced(conv);
-    const unsigned fused = variant_of(form, job);
+    const unsigned fused = variant_of(algorithm, conv, form, job);
     double plain_ratio, fused_ratio;
     char failure[200];
     if (job == DD_CONV_BACKWARD) {
