@@ -168,6 +168,46 @@ static void test_copies_for_libraries(void **state) {
     fixture_destroy(f);
 }
 
+static void read_form(const struct fixture *f, int conv, float *to, size_t floats) {
+    const cl_mem form = dd_form(f->plan, conv, DD_CONV_FORWARD);
+    assert_non_null(form);
+    dd_test_ok(dd_buffer_read(device, form, 0, floats * sizeof *to, to));
+}
+
+/** The weights' form of a primary path that is off is not made, and is made anew when it is on again, or to evaluate.
+ */
+static void test_forms_by_gates(void **state) {
+    (void)state;
+    enum { FLOATS = 16 }; /* of the form, enough to tell */
+    float on[FLOATS], off[FLOATS], again[FLOATS], evaluated[FLOATS], losses[FIXTURE_BATCH];
+    int32_t ranks[FIXTURE_BATCH];
+    struct dd_plan_options options = fixture_options;
+    options.algorithm = "winograd";
+    options.vector = 4;
+    if (device->info.type != DD_DEVICE_CPU)
+        skip(); /* its convolutions read the weights themselves */
+    struct fixture *f = fixture_make(device, "resnet14", "conv", &options);
+    const int conv = f->net->units[1].primary[0].bn;
+    unsigned char gates[8] = {1, 1, 1, 1, 1, 1};
+    fixture_step(f, 1, gates, 0.01);
+    read_form(f, conv, on, FLOATS);
+    gates[1] = 0;
+    fixture_step(f, 2, gates, 0.01);
+    read_form(f, conv, off, FLOATS);
+    assert_memory_equal(on, off, sizeof on); /* though the weights had changed */
+    gates[1] = 1;
+    fixture_step(f, 3, gates, 0.01);
+    read_form(f, conv, again, FLOATS);
+    assert_memory_not_equal(off, again, sizeof off);
+    gates[1] = 0;
+    fixture_step(f, 4, gates, 0.01);
+    dd_test_ok(dd_plan_bind(f->plan, DD_SOURCE_TEST, &f->images));
+    dd_test_ok(dd_plan_evaluate(f->plan, DD_SOURCE_TEST, 0, FIXTURE_BATCH, DD_STATISTICS_RUNNING, ranks, losses, NULL));
+    read_form(f, conv, evaluated, FLOATS);
+    assert_memory_not_equal(again, evaluated, sizeof again);
+    fixture_destroy(f);
+}
+
 /** A gate that is off saves all launches of the primary path, whatever the others do. */
 static void test_launch_count(void **state) {
     (void)state;
@@ -343,10 +383,10 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_skip_equals_mask),     cmocka_unit_test(test_skip_near_mask),
         cmocka_unit_test(test_running_statistics),   cmocka_unit_test(test_copies_for_libraries),
-        cmocka_unit_test(test_launch_count),         cmocka_unit_test(test_dropout_launches),
-        cmocka_unit_test(test_dropout_by_iteration), cmocka_unit_test(test_launches_are_few),
-        cmocka_unit_test(test_off_lists_are_small),  cmocka_unit_test(test_step_creates_nothing),
-        cmocka_unit_test(test_same_bits_twice),
+        cmocka_unit_test(test_forms_by_gates),       cmocka_unit_test(test_launch_count),
+        cmocka_unit_test(test_dropout_launches),     cmocka_unit_test(test_dropout_by_iteration),
+        cmocka_unit_test(test_launches_are_few),     cmocka_unit_test(test_off_lists_are_small),
+        cmocka_unit_test(test_step_creates_nothing), cmocka_unit_test(test_same_bits_twice),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     return failed + dd_test_close(&device);
