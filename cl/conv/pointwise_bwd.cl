@@ -3,8 +3,9 @@
  * forward are read once, dx is written once. A work-item takes one slice of the output's pixels in chunks; weight
  * gradients of a slice stay in private memory and are added up afterwards (weight_reduce.cl).
  *
- * Build options: those of pointwise.clh, SOURCES of x and dx, TARGETS of dz; and BLOCK_VALUES, channels of x of a register
- * block of weight gradients (dividing V).
+ * Build options: those of pointwise.clh, SOURCES of x and dx, TARGETS of dz; SIDE, source blocks of a register block of
+ * dx (dividing SOURCES); and BLOCK_TARGETS x BLOCK_VALUES, blocks of dz (dividing TARGETS) and channels of x (dividing V)
+ * of a register block of weight gradients.
  */
 #include "common.clh"
 #include "conv/pointwise.clh"
@@ -32,6 +33,25 @@ INLINE void prefetch_input(__global const vfloat *x, int p)
     for (int i = 0; i < BLOCK; i++)
         PREFETCH(x + input_pixel(p + i));
 #endif
+}
+
+/*
+ * Brings what is read of source blocks s to s + SIDE under the register block of output pixels from p on closer, and
+ * their share of dz's blocks; x, dx, g, z: all of them.
+ */
+INLINE void fetch_ahead(__global const vfloat *x, __global const vfloat *dx, __global const vfloat *g,
+                        __global const vfloat *z, int s, int p, int pixels, int in_pixels)
+{
+    UNROLL for (int i = s; i < s + SIDE; i++) {
+        prefetch_input(x + (size_t)i * in_pixels, p);
+#if STRIDE > 1
+        prefetch_input(dx + (size_t)i * in_pixels, p); /* with stride 1, dx is g in most uses */
+#endif
+        for (int t = i; t < TARGETS; t += SOURCES) {
+            prefetch_lines((size_t)(g + (size_t)t * pixels + p), BLOCK_LINES);
+            prefetch_lines((size_t)(z + (size_t)t * pixels + p), BLOCK_LINES);
+        }
+    }
 }
 
 /* to [count] = the prologue of the pixels of x, one block of channels, under the output's pixels from p on. */
@@ -81,24 +101,10 @@ INLINE void store_block(const int whole, const vfloat *acc, __global vfloat *dx,
     state->product = product;
 }
 
-/*
- * dx of one source block under `count` of the output's pixels from first on; dz [TARGETS][PIXELS] and x from there on,
- * raw: x before its prologue. The accumulators are only indexed by constants, so that they stay in registers.
- */
-INLINE void multiply(__global vfloat *dx, int first, int count, int store, __global const vfloat *wt, const vfloat *dz,
-                     const vfloat *x, __global const vfloat *raw, struct state *state)
+/* The same for the kinds of store that there are, the frequent ones as constants. */
+INLINE void store_any(const vfloat *acc, __global vfloat *dx, int first, int count, int store, const vfloat *x,
+                      __global const vfloat *raw, struct state *state)
 {
-    vfloat acc[BLOCK];
-    UNROLL for (int p = 0; p < BLOCK; p++)
-        acc[p] = DD_SPLAT(0.0f);
-    for (int t = 0; t < TARGETS; t++) {
-        const float *factor = (const float *)(dz + t * PIXELS);
-        UNROLL_BY(4) for (int o = 0; o < V; o++) {
-            const vfloat weight = wt[t * V + o];
-            UNROLL for (int p = 0; p < BLOCK; p++)
-                acc[p] = fma(weight, DD_SPLAT(factor[p * V + o]), acc[p]);
-        }
-    }
     if (count < BLOCK)
         store_block(0, acc, dx, first, count, store, x, raw, state);
     else if (store == 0)
@@ -111,19 +117,58 @@ INLINE void multiply(__global vfloat *dx, int first, int count, int store, __glo
         store_block(1, acc, dx, first, count, store, x, raw, state);
 }
 
-/* sums [BLOCK_VALUES] += the chunk's dz times BLOCK_VALUES channels of x, both from their first pixel on. */
+/*
+ * dx of SIDE source blocks, step apart in dx and raw, under `count` of the output's pixels from first on; dz
+ * [TARGETS][PIXELS] and x [SIDE][PIXELS] from there on, raw: x before its prologue. The accumulators are only indexed by
+ * constants, so that they stay in registers.
+ */
+INLINE void multiply(__global vfloat *dx, size_t step, int first, int count, int store, __global const vfloat *wt,
+                     const vfloat *dz, const vfloat *x, __global const vfloat *raw, struct state *states)
+{
+    vfloat acc[SIDE][BLOCK];
+    UNROLL for (int s = 0; s < SIDE; s++)
+        UNROLL for (int p = 0; p < BLOCK; p++)
+            acc[s][p] = DD_SPLAT(0.0f);
+    for (int t = 0; t < TARGETS; t++) {
+        const float *factor = (const float *)(dz + t * PIXELS);
+        UNROLL_BY(4) for (int o = 0; o < V; o++) {
+            vfloat weight[SIDE];
+            UNROLL for (int s = 0; s < SIDE; s++)
+                weight[s] = wt[(s * TARGETS + t) * V + o];
+            UNROLL for (int p = 0; p < BLOCK; p++) {
+                const vfloat value = DD_SPLAT(factor[p * V + o]);
+                UNROLL for (int s = 0; s < SIDE; s++)
+                    acc[s][p] = fma(weight[s], value, acc[s][p]);
+            }
+        }
+    }
+    UNROLL for (int s = 0; s < SIDE; s++)
+        store_any(acc[s], dx + s * step, first, count, store, x + s * PIXELS, raw + s * step, &states[s]);
+}
+
+/*
+ * sums [BLOCK_TARGETS] at a distance of STEP, [BLOCK_VALUES] each, += the chunk's dz [BLOCK_TARGETS][PIXELS] times
+ * BLOCK_VALUES channels of x, both from their first pixel on.
+ */
 INLINE void sweep(vfloat *sums, const float *x, const vfloat *dz, int count)
 {
-    vfloat acc[BLOCK_VALUES];
-    UNROLL for (int i = 0; i < BLOCK_VALUES; i++)
-        acc[i] = sums[i];
-    UNROLL_BY(2) for (int p = 0; p < count; p++) {
-        const vfloat gradient = dz[p];
+    vfloat acc[BLOCK_TARGETS][BLOCK_VALUES];
+    UNROLL for (int t = 0; t < BLOCK_TARGETS; t++)
         UNROLL for (int i = 0; i < BLOCK_VALUES; i++)
-            acc[i] = fma(gradient, DD_SPLAT(x[p * V + i]), acc[i]);
+            acc[t][i] = sums[t * STEP + i];
+    UNROLL_BY(2) for (int p = 0; p < count; p++) {
+        vfloat gradient[BLOCK_TARGETS];
+        UNROLL for (int t = 0; t < BLOCK_TARGETS; t++)
+            gradient[t] = dz[t * PIXELS + p];
+        UNROLL for (int i = 0; i < BLOCK_VALUES; i++) {
+            const vfloat value = DD_SPLAT(x[p * V + i]);
+            UNROLL for (int t = 0; t < BLOCK_TARGETS; t++)
+                acc[t][i] = fma(gradient[t], value, acc[t][i]);
+        }
     }
-    UNROLL for (int i = 0; i < BLOCK_VALUES; i++)
-        sums[i] = acc[i];
+    UNROLL for (int t = 0; t < BLOCK_TARGETS; t++)
+        UNROLL for (int i = 0; i < BLOCK_VALUES; i++)
+            sums[t * STEP + i] = acc[t][i];
 }
 
 /* The pixels of dx that no product reaches, beside and below the ones under count output pixels; raw, how: x there. */
@@ -193,25 +238,19 @@ __kernel DD_SINGLE void pointwise_backward(
             const struct prologue how = load_prologue(prologue, scale, shift, s);
             load_pixels(xs + s * PIXELS, x + (size_t)s * in_pixels, p0, count, how);
         }
-        for (int s = 0; s < SOURCES; s++) {
+        for (int s = 0; s < SOURCES; s += SIDE) {
             __global const vfloat *raw = x + (size_t)s * in_pixels;
             __global vfloat *to = dx + (size_t)s * in_pixels;
             for (int p = 0; p < count; p += BLOCK) {
-                const int next = p0 + PIXELS + p; /* meanwhile the next chunk comes in, a register block at a time */
-                prefetch_input(raw, next);
-#if STRIDE > 1
-                prefetch_input(to, next); /* with stride 1, dx is g in most uses */
-#endif
-                for (int t = s; t < TARGETS; t += SOURCES) {
-                    prefetch_lines((size_t)(g + (size_t)t * pixels + next), BLOCK_LINES);
-                    prefetch_lines((size_t)(second + (size_t)t * pixels + next), BLOCK_LINES);
-                }
-                multiply(to, p0 + p, count - p, store, wt + s * TARGETS * V, dz + p, xs + s * PIXELS + p, raw,
-                         &states[s]);
+                fetch_ahead(x, dx, g, second, s, p0 + PIXELS + p, pixels, in_pixels); /* of the next chunk */
+                multiply(to, in_pixels, p0 + p, count - p, store, wt + s * TARGETS * V, dz + p, xs + s * PIXELS + p,
+                         raw, &states[s]);
             }
-            store_between(to, p0, count, store, raw, load_prologue(prologue, scale, shift, s), &states[s]);
+            for (int i = 0; i < SIDE; i++)
+                store_between(to + (size_t)i * in_pixels, p0, count, store, raw + (size_t)i * in_pixels,
+                              load_prologue(prologue, scale, shift, s + i), &states[s + i]);
         }
-        for (int t = 0; t < TARGETS; t++)
+        for (int t = 0; t < TARGETS; t += BLOCK_TARGETS)
             for (int s = 0; s < SOURCES; s++)
                 for (int v = 0; v < V; v += BLOCK_VALUES)
                     sweep(sums + t * STEP + s * V + v, (const float *)(xs + s * PIXELS) + v, dz + t * PIXELS, count);

@@ -9,7 +9,9 @@ enum {
     PIXELS_LEAST = 256,  /* of a slice: below that the slice's own weight gradient costs more than its pixels */
     MOST_SLICES = 512,
     LARGEST_PARTS = 32 << 20,     /* bytes of weight gradient slices in the workspace */
-    BLOCK = 8,                    /* pixels of a register block */
+    VALUES = 8,                   /* pixels, or channels, of a register block of vectors of 16; ... */
+    VALUES_NARROW = 4,            /* ... of shorter ones, where 16 registers hold it together with ... */
+    SIDE = 2,                     /* ... so many blocks of channels side by side: a value loaded serves each of them */
     FORWARD_CHUNK = 8,            /* pixels of a chunk: while one is computed, the next is fetched, so that ... */
     BACKWARD_CHUNK = 16,          /* ... short ones keep the memory busy throughout */
     LARGEST_WEIGHTS = 128 * 1024, /* bytes of a weight gradient in private memory */
@@ -31,6 +33,16 @@ int dd_pointwise_slices(const struct dd_device_info *info, const struct dd_conv 
     return slices > 0 ? (int)slices : 1;
 }
 
+/* Blocks of channels side by side in a register block: as many registers of sums for each value loaded. */
+static int side_by_side(int blocks) {
+    return blocks % SIDE == 0 ? SIDE : 1;
+}
+
+/* Pixels or channels of a register block of so many blocks of channels. */
+static int block_values(int v, int side) {
+    return v >= 16 || side == 1 ? VALUES : VALUES_NARROW;
+}
+
 /* One work-item a slice. */
 static struct dd_kernel_spec pointwise_spec(const dd_device *device, const struct dd_conv *conv, const char *source,
                                             const char *kernel, const char *options, const char *label) {
@@ -47,8 +59,9 @@ dd_status dd_pointwise_forward(dd_device *device, const struct dd_conv *conv, co
                                struct dd_launches *list) {
     const int v = conv->out.v;
     char options[160], label[64];
-    snprintf(options, sizeof options, "-DV=%d -DSOURCES=%d -DTARGETS=%d -DSTRIDE=1 -DPIXELS=%d -DBLOCK=%d", v,
-             dd_shape_blocks(conv->in), dd_shape_blocks(conv->out), FORWARD_CHUNK, BLOCK);
+    const int side = side_by_side(dd_shape_blocks(conv->out));
+    snprintf(options, sizeof options, "-DV=%d -DSOURCES=%d -DTARGETS=%d -DSTRIDE=1 -DPIXELS=%d -DBLOCK=%d -DSIDE=%d", v,
+             dd_shape_blocks(conv->in), dd_shape_blocks(conv->out), FORWARD_CHUNK, block_values(v, side), side);
     snprintf(label, sizeof label, "conv_forward_direct_1x1s1_%d_%d_v%d", conv->in.c, conv->out.c, v);
     const struct dd_kernel_spec spec =
         pointwise_spec(device, conv, "conv/pointwise_fwd.cl", "pointwise_forward", options, label);
@@ -71,10 +84,12 @@ dd_status dd_pointwise_backward(dd_device *device, const struct dd_conv *conv, c
     const struct dd_gradient *dz = &data->dz;
     const int v = conv->out.v;
     char options[256], label[64];
-    const int length =
-        snprintf(options, sizeof options,
-                 "-DV=%d -DSOURCES=%d -DTARGETS=%d -DSTRIDE=%d -DPIXELS=%d -DBLOCK=%d -DBLOCK_VALUES=%d", v,
-                 dd_shape_blocks(conv->in), dd_shape_blocks(conv->out), conv->stride, BACKWARD_CHUNK, BLOCK, v);
+    const int side = side_by_side(dd_shape_blocks(conv->in)), targets = side_by_side(dd_shape_blocks(conv->out));
+    const int length = snprintf(options, sizeof options,
+                                "-DV=%d -DSOURCES=%d -DTARGETS=%d -DSTRIDE=%d -DPIXELS=%d -DBLOCK=%d -DSIDE=%d "
+                                "-DBLOCK_TARGETS=%d -DBLOCK_VALUES=%d",
+                                v, dd_shape_blocks(conv->in), dd_shape_blocks(conv->out), conv->stride, BACKWARD_CHUNK,
+                                block_values(v, side), side, targets, targets == 1 ? v : block_values(v, targets));
     if (conv->stride > 1)
         snprintf(options + length, sizeof options - (size_t)length, " -DIN_H=%d -DIN_W=%d -DOUT_H=%d -DOUT_W=%d",
                  conv->in.h, conv->in.w, conv->out.h, conv->out.w);

@@ -159,12 +159,20 @@ static int side_by_side(int blocks) {
     return blocks % 2 == 0 ? 2 : 1;
 }
 
+/*
+ * Of a register block. 8 hide the latency of multiply-adds where a core starts one a cycle, or two of 8 values, and 16
+ * registers hold them; where it starts two of 16 values a cycle, 16 do, and its 32 registers hold those.
+ */
+static int accumulators(int v) {
+    return v >= 16 ? 16 : 8;
+}
+
 static struct data_blocking block_data(const struct dd_device_info *info, const struct dd_conv *conv, bool backward) {
     const struct dd_shape s = conv->in;
     struct data_blocking b = {.rb = dd_shape_blocks(backward ? conv->out : conv->in),
                               .ob = dd_shape_blocks(backward ? conv->in : conv->out)};
     b.ou = side_by_side(b.ob);
-    b.tb = 8 / b.ou; /* 8 accumulators hide the latency of multiply-adds, and 16 registers hold them */
+    b.tb = accumulators(s.v) / b.ou;
     b.tiling = make_tiling(info, s, b.tb);
     choose_groups(&b, s.v);
     const int most = smaller(SLICES_MOST, larger(SLICES_LEAST, ITEMS_PER_UNIT * (int)info->compute_units));
@@ -193,8 +201,8 @@ static void cut_slices(const struct dd_device_info *info, struct weight_blocking
 static struct weight_blocking block_weights(const struct dd_device_info *info, const struct dd_conv *conv) {
     const struct dd_shape s = conv->in;
     struct weight_blocking b = {.xb = dd_shape_blocks(conv->in), .gb = dd_shape_blocks(conv->out)};
-    b.wo = s.v < 16 && b.gb % 2 == 0 ? 2 : 1; /* 8 accumulators, as above */
-    b.wi = smaller(s.v, 8 / b.wo);
+    b.wo = side_by_side(b.gb);
+    b.wi = smaller(s.v, accumulators(s.v) / b.wo);
     b.tiling = make_tiling(info, s, 1);
     b.xg = b.xb;
     b.gg = b.gb;
