@@ -24,7 +24,7 @@ INLINE size_t input_pixel(int p)
 #endif
 }
 
-/* Brings the pixels of x under the register block of output pixels from p on closer. */
+/* Brings the pixels of x or dx, one block of channels, under the register block of output pixels from p on closer. */
 INLINE void prefetch_input(__global const vfloat *x, int p)
 {
 #if STRIDE == 1
@@ -35,22 +35,19 @@ INLINE void prefetch_input(__global const vfloat *x, int p)
 #endif
 }
 
-/*
- * Brings what is read of source blocks s to s + SIDE under the register block of output pixels from p on closer, and
- * their share of dz's blocks; x, dx, g, z: all of them.
- */
-INLINE void fetch_ahead(__global const vfloat *x, __global const vfloat *dx, __global const vfloat *g,
-                        __global const vfloat *z, int s, int p, int pixels, int in_pixels)
+/* The calls of sweep() for a chunk, and the lines of each tensor of dz that every one of them fetches. */
+#define SWEEPS (TARGETS / BLOCK_TARGETS * SOURCES * (V / BLOCK_VALUES))
+#define CHUNK_LINES (PIXELS * V * 4 / LINE) /* of a block */
+#define SWEEP_LINES ((TARGETS * CHUNK_LINES + SWEEPS - 1) / SWEEPS)
+
+/* Brings the next chunk's part of dz that falls to one call of sweep() closer; g, z: their first block from it on. */
+INLINE void prefetch_gradient(__global const vfloat *g, __global const vfloat *z, int pixels, int call)
 {
-    UNROLL for (int i = s; i < s + SIDE; i++) {
-        prefetch_input(x + (size_t)i * in_pixels, p);
-#if STRIDE > 1
-        prefetch_input(dx + (size_t)i * in_pixels, p); /* with stride 1, dx is g in most uses */
-#endif
-        for (int t = i; t < TARGETS; t += SOURCES) {
-            prefetch_lines((size_t)(g + (size_t)t * pixels + p), BLOCK_LINES);
-            prefetch_lines((size_t)(z + (size_t)t * pixels + p), BLOCK_LINES);
-        }
+    const int first = call * SWEEP_LINES, t = first / CHUNK_LINES;
+    const size_t at = (size_t)t * pixels * sizeof(vfloat) + first % CHUNK_LINES * LINE;
+    if (t < TARGETS) {
+        prefetch_lines((size_t)g + at, SWEEP_LINES);
+        prefetch_lines((size_t)z + at, SWEEP_LINES);
     }
 }
 
@@ -242,7 +239,11 @@ __kernel DD_SINGLE void pointwise_backward(
             __global const vfloat *raw = x + (size_t)s * in_pixels;
             __global vfloat *to = dx + (size_t)s * in_pixels;
             for (int p = 0; p < count; p += BLOCK) {
-                fetch_ahead(x, dx, g, second, s, p0 + PIXELS + p, pixels, in_pixels); /* of the next chunk */
+                for (int i = 0; i < SIDE; i++) { /* meanwhile the next chunk comes in: x here, dz below */
+                    prefetch_input(raw + (size_t)i * in_pixels, p0 + PIXELS + p);
+                    if (STRIDE > 1) /* else dx is g in most uses */
+                        prefetch_input(to + (size_t)i * in_pixels, p0 + PIXELS + p);
+                }
                 multiply(to, in_pixels, p0 + p, count - p, store, wt + s * TARGETS * V, dz + p, xs + s * PIXELS + p,
                          raw, &states[s]);
             }
@@ -250,10 +251,13 @@ __kernel DD_SINGLE void pointwise_backward(
                 store_between(to + (size_t)i * in_pixels, p0, count, store, raw + (size_t)i * in_pixels,
                               load_prologue(prologue, scale, shift, s + i), &states[s + i]);
         }
+        int call = 0;
         for (int t = 0; t < TARGETS; t += BLOCK_TARGETS)
             for (int s = 0; s < SOURCES; s++)
-                for (int v = 0; v < V; v += BLOCK_VALUES)
+                for (int v = 0; v < V; v += BLOCK_VALUES) {
+                    prefetch_gradient(g + p0 + PIXELS, second + p0 + PIXELS, pixels, call++);
                     sweep(sums + t * STEP + s * V + v, (const float *)(xs + s * PIXELS) + v, dz + t * PIXELS, count);
+                }
     }
     for (int s = 0; store & STORE_SUMS && s < SOURCES; s++) {
         sums_out[((size_t)slice * 2) * SOURCES + s] = states[s].sum;
