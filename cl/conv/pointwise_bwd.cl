@@ -3,13 +3,13 @@
  * forward are read once, dx is written once. A work-item takes one slice of the output's pixels in chunks; weight
  * gradients of a slice stay in private memory and are added up afterwards (weight_reduce.cl).
  *
- * Build options: those of pointwise.clh, SOURCES of x and dx, TARGETS of dz; SIDE, source blocks of a register block of
- * dx (dividing SOURCES); and BLOCK_TARGETS x BLOCK_VALUES, blocks of dz (dividing TARGETS) and channels of x (dividing V)
- * of a register block of weight gradients.
+ * Build options: those of pointwise.clh and pointwise_block.clh; SOURCES are of x and dx, TARGETS of dz, of which SIDE
+ * and BLOCK_TARGETS are divisors.
  */
 #include "common.clh"
 #include "conv/pointwise.clh"
 #include "conv/direct.clh"
+#include "conv/pointwise_block.clh"
 
 #define STEP (SOURCES * V) /* of weight gradients, from target block to target block */
 
@@ -116,56 +116,15 @@ INLINE void store_any(const vfloat *acc, __global vfloat *dx, int first, int cou
 
 /*
  * dx of SIDE source blocks, step apart in dx and raw, under `count` of the output's pixels from first on; dz
- * [TARGETS][PIXELS] and x [SIDE][PIXELS] from there on, raw: x before its prologue. The accumulators are only indexed by
- * constants, so that they stay in registers.
+ * [TARGETS][PIXELS] and x [SIDE][PIXELS] from there on, raw: x before its prologue.
  */
 INLINE void multiply(__global vfloat *dx, size_t step, int first, int count, int store, __global const vfloat *wt,
                      const vfloat *dz, const vfloat *x, __global const vfloat *raw, struct state *states)
 {
     vfloat acc[SIDE][BLOCK];
-    UNROLL for (int s = 0; s < SIDE; s++)
-        UNROLL for (int p = 0; p < BLOCK; p++)
-            acc[s][p] = DD_SPLAT(0.0f);
-    for (int t = 0; t < TARGETS; t++) {
-        const float *factor = (const float *)(dz + t * PIXELS);
-        UNROLL_BY(4) for (int o = 0; o < V; o++) {
-            vfloat weight[SIDE];
-            UNROLL for (int s = 0; s < SIDE; s++)
-                weight[s] = wt[(s * TARGETS + t) * V + o];
-            UNROLL for (int p = 0; p < BLOCK; p++) {
-                const vfloat value = DD_SPLAT(factor[p * V + o]);
-                UNROLL for (int s = 0; s < SIDE; s++)
-                    acc[s][p] = fma(weight[s], value, acc[s][p]);
-            }
-        }
-    }
+    multiply_block(acc, TARGETS, wt, dz);
     UNROLL for (int s = 0; s < SIDE; s++)
         store_any(acc[s], dx + s * step, first, count, store, x + s * PIXELS, raw + s * step, &states[s]);
-}
-
-/*
- * sums [BLOCK_TARGETS] at a distance of STEP, [BLOCK_VALUES] each, += the chunk's dz [BLOCK_TARGETS][PIXELS] times
- * BLOCK_VALUES channels of x, both from their first pixel on.
- */
-INLINE void sweep(vfloat *sums, const float *x, const vfloat *dz, int count)
-{
-    vfloat acc[BLOCK_TARGETS][BLOCK_VALUES];
-    UNROLL for (int t = 0; t < BLOCK_TARGETS; t++)
-        UNROLL for (int i = 0; i < BLOCK_VALUES; i++)
-            acc[t][i] = sums[t * STEP + i];
-    UNROLL_BY(2) for (int p = 0; p < count; p++) {
-        vfloat gradient[BLOCK_TARGETS];
-        UNROLL for (int t = 0; t < BLOCK_TARGETS; t++)
-            gradient[t] = dz[t * PIXELS + p];
-        UNROLL for (int i = 0; i < BLOCK_VALUES; i++) {
-            const vfloat value = DD_SPLAT(x[p * V + i]);
-            UNROLL for (int t = 0; t < BLOCK_TARGETS; t++)
-                acc[t][i] = fma(gradient[t], value, acc[t][i]);
-        }
-    }
-    UNROLL for (int t = 0; t < BLOCK_TARGETS; t++)
-        UNROLL for (int i = 0; i < BLOCK_VALUES; i++)
-            sums[t * STEP + i] = acc[t][i];
 }
 
 /* The pixels of dx that no product reaches, beside and below the ones under count output pixels; raw, how: x there. */
@@ -256,7 +215,8 @@ __kernel DD_SINGLE void pointwise_backward(
             for (int s = 0; s < SOURCES; s++)
                 for (int v = 0; v < V; v += BLOCK_VALUES) {
                     prefetch_gradient(g + p0 + PIXELS, second + p0 + PIXELS, pixels, call++);
-                    sweep(sums + t * STEP + s * V + v, (const float *)(xs + s * PIXELS) + v, dz + t * PIXELS, count);
+                    sweep(sums + t * STEP + s * V + v, STEP, (const float *)(xs + s * PIXELS) + v, dz + t * PIXELS,
+                          count);
                 }
     }
     for (int s = 0; store & STORE_SUMS && s < SOURCES; s++) {

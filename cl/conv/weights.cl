@@ -10,7 +10,6 @@
  * Build option: V as in common.clh.
  */
 #include "common.clh"
-#define UNROLL _Pragma("unroll")
 
 /* An entry of the table, as struct dd_weight_form in src/ops/weights.h. */
 struct form {

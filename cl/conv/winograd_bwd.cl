@@ -2,12 +2,17 @@
  * Winograd backward data and weights of one convolution with as many blocks of x as of dz, in one pass over memory: dz
  * is staged once for both, and dx and the masking tensor are touched while they are in the caches. One work-item takes
  * `bands` bands; every `chunk` of them is a slice of the sums, every work-item a slice of the weight gradient. Build
- * options: see the three headers; XB = XG = OB = OG and GB = GG = RB = KG. Work: ceil(all bands / bands) work-groups.
+ * options: see the headers; BESIDE, 1 to take another convolution along; XB = XG = OB = OG and GB = GG = RB = KG. Work:
+ * ceil(all bands / bands) work-groups.
  */
 #include "common.clh"
 #include "conv/winograd.clh"
 #include "conv/winograd_data.clh"
 #include "conv/winograd_grad.clh"
+#if BESIDE
+#include "conv/pointwise_block.clh"
+#include "conv/beside.clh"
+#endif
 
 __kernel DD_SINGLE void winograd_bwd(
      __global const vfloat *restrict g, __global const vfloat *restrict z, __global const vfloat *restrict k1, __global
@@ -16,7 +21,14 @@ __kernel DD_SINGLE void winograd_bwd(
     vfloat *restrict mask_z, __global const vfloat *restrict mask_scale, __global const vfloat *restrict mask_shift,
     __global const vfloat *restrict mean, __global vfloat *restrict partials, __global const vfloat *restrict x,
     __global const vfloat *restrict scale, __global const vfloat *restrict shift, __global vfloat *restrict
-    weight_partials, int offset, int n, int bands, int chunk, int flags)
+    weight_partials, int offset, int n, int bands, int chunk, int flags
+#if BESIDE
+    , __global const vfloat *restrict side_z, __global const vfloat *restrict side_k1,
+    __global const vfloat *restrict side_k2, __global const vfloat *restrict side_k3,
+    __global const vfloat *restrict side_relu_scale, __global const vfloat *restrict side_relu_shift,
+    __global const vfloat *restrict side_wt, int side_offset, int side_flags
+#endif
+    )
 {
     vfloat v[FREQUENCIES * VP] ALIGNED, m[FREQUENCIES * MP] ALIGNED, e[FREQUENCIES * EP] ALIGNED;
     vfloat du[FREQUENCIES * UP] ALIGNED, band[BAND_H * BAND_W] ALIGNED;
@@ -24,6 +36,13 @@ __kernel DD_SINGLE void winograd_bwd(
     const size_t plane = (size_t)n * H * W;
     const int item = get_global_id(0), end = min((item + 1) * bands, (n + NI - 1) / NI * GROUPS);
 
+#if BESIDE
+    vfloat side_sums[GB * XB * V];
+    clear(side_sums, GB * XB * V);
+    __global const vfloat *side_ahead = side_z;
+#else
+    __global const vfloat *side_ahead = 0;
+#endif
     clear(du, FREQUENCIES * UP);
     if (TP > T)
         clear(v, FREQUENCIES * VP);
@@ -42,7 +61,12 @@ __kernel DD_SINGLE void winograd_bwd(
                 }
             }
         }
-        products(v, u, m, 0, x + here, 0, dx + here, MASKED ? mask_z + here : 0, plane);
+        products(v, u, m, 0, x + here, side_ahead ? side_ahead + here : 0, dx + here, MASKED ? mask_z + here : 0,
+                 plane);
+#if BESIDE
+        beside_backward(dx, side_z, side_k1, side_k2, side_k3, side_relu_scale, side_relu_shift, side_flags, x, scale,
+                        shift, flags, side_wt, side_sums, plane, here, band_pixels(n - n0, y0));
+#endif
         for (int o = 0; o < OB; o++) {
             const size_t at = o * plane + image;
             finish_band(m + o * TP, dx + at, mask_z + at, n - n0, y0, 0, &state[o]);
@@ -63,4 +87,8 @@ __kernel DD_SINGLE void winograd_bwd(
         }
     }
     write_weights(du, weight_partials + offset + (size_t)item * (GB * XB * 9 * V), 0, 0);
+#if BESIDE
+    for (int i = 0; i < GB * XB * V; i++)
+        weight_partials[side_offset + (size_t)item * (GB * XB * V) + i] = side_sums[i];
+#endif
 }

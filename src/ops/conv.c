@@ -65,6 +65,10 @@ struct dd_conv dd_conv_make(struct dd_shape in, int out_c, int vo, int kernel, i
     return (struct dd_conv){.in = in, .out = out, .kernel = kernel, .stride = stride, .pad = pad};
 }
 
+struct dd_conv dd_conv_beside(const struct dd_conv *conv) {
+    return dd_conv_make(conv->in, conv->out.c, conv->out.v, 1, 1, 0);
+}
+
 dd_status dd_conv_reduce_weights(dd_device *device, const struct dd_conv *conv, cl_mem workspace, size_t first,
                                  int slices, cl_mem dw, struct dd_launches *list) {
     char options[32];

@@ -20,13 +20,23 @@ struct dd_conv {
 
 enum dd_conv_direction { DD_CONV_FORWARD, DD_CONV_BACKWARD_DATA, DD_CONV_BACKWARD_WEIGHTS, DD_CONV_DIRECTIONS };
 
+/*
+ * How the pixels of an output are cut into slices of its statistics: slice s begins at pixel p(s * bands), where p(b) =
+ * b / groups * group_pixels + b % groups * band_pixels, and ends where the next begins or the pixels end.
+ */
+struct dd_conv_cut {
+    int slices, bands, groups, group_pixels, band_pixels;
+};
+
 struct dd_conv_forward_args {
     cl_mem x;                  /* [I/Vi][N][H][W][Vi] */
     struct dd_affine prologue; /* on x, before the zero padding */
     cl_mem w;                  /* [O/Vo][I/Vi][K][K][Vi][Vo] */
     cl_mem form;               /* w in the form of dd_conv_form; NULL: made before each use, in the workspace */
     cl_mem y;                  /* [O/Vo][N][Ho][Wo][Vo], written whole */
-    struct dd_partials stats;  /* of y; slices as dd_conv_needs gives */
+    struct dd_partials stats;  /* of y; slices as dd_conv_needs gives, or cut */
+    struct dd_conv_cut cut;    /* slices 0: the algorithm's own. Else another convolution's, taken by a 1x1 one with
+                                  stride 1 of `direct`: its statistics then have the same bits as beside that one */
     cl_mem workspace;
 };
 
@@ -82,6 +92,21 @@ struct dd_conv_algorithm {
      * its prologue. */
     dd_status (*backward)(dd_device *device, const struct dd_conv *conv, const struct dd_conv_backward_data_args *data,
                           const struct dd_conv_backward_weights_args *weights, struct dd_launches *list);
+    /* Whether a kernel of `forward`, or for the other directions one of `backward`, takes along a 1x1 convolution with
+     * stride 1 that reads the same x through the same prologue and writes a tensor of the same shape, by the `direct`
+     * algorithm (dd_conv_beside): a unit's shortcut beside its first convolution. NULL: none does. */
+    bool (*takes)(const struct dd_device_info *info, const struct dd_conv *conv, enum dd_conv_direction direction);
+    /* `forward` of both; side's statistics are cut as args' are, which forward_cut tells. */
+    void (*forward_cut)(const struct dd_device_info *info, const struct dd_conv *conv, struct dd_conv_cut *cut);
+    dd_status (*forward_with)(dd_device *device, const struct dd_conv *conv, const struct dd_conv_forward_args *args,
+                              const struct dd_conv_forward_args *side, struct dd_launches *list);
+    /* `backward` of the other one, in place in data->dx, without a mask and with its form given, then of this one,
+     * which accumulates. */
+    dd_status (*backward_with)(dd_device *device, const struct dd_conv *conv,
+                               const struct dd_conv_backward_data_args *data,
+                               const struct dd_conv_backward_weights_args *weights,
+                               const struct dd_conv_backward_data_args *side_data,
+                               const struct dd_conv_backward_weights_args *side_weights, struct dd_launches *list);
 };
 
 /** The table, NULL past the end: "gemm", ... */
@@ -103,6 +128,9 @@ dd_status dd_conv_make_form(dd_device *device, const struct dd_conv_algorithm *a
 
 /** The output shape of a convolution of in with out_c channels in blocks of vo. */
 struct dd_conv dd_conv_make(struct dd_shape in, int out_c, int vo, int kernel, int stride, int pad);
+
+/** The 1x1 convolution with stride 1 and the shapes of conv, whose stride is 1. */
+struct dd_conv dd_conv_beside(const struct dd_conv *conv);
 
 /** Of w in device order. */
 size_t dd_conv_weight_bytes(const struct dd_conv *conv);

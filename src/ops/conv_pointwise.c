@@ -30,7 +30,8 @@ int dd_pointwise_slices(const struct dd_device_info *info, const struct dd_conv 
     const size_t limits[] = {pixels / PIXELS_LEAST, MOST_SLICES, LARGEST_PARTS / dd_conv_weight_bytes(conv)};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
         slices = limits[i] < slices ? limits[i] : slices;
-    return slices > 0 ? (int)slices : 1;
+    const int run = dd_div_up((int)pixels, slices > 0 ? (int)slices : 1);
+    return dd_div_up((int)pixels, run); /* none of which is empty */
 }
 
 /* Blocks of channels side by side in a register block: as many registers of sums for each value loaded. */
@@ -43,31 +44,60 @@ static int block_values(int v, int side) {
     return v >= 16 || side == 1 ? VALUES : VALUES_NARROW;
 }
 
+int dd_pointwise_block_options(char *options, size_t size, const struct dd_conv *conv,
+                               enum dd_conv_direction direction) {
+    const int v = conv->out.v, sources = dd_shape_blocks(conv->in), targets = dd_shape_blocks(conv->out);
+    if (direction == DD_CONV_FORWARD) {
+        const int side = side_by_side(targets);
+        return snprintf(options, size, " -DPIXELS=%d -DSIDE=%d -DBLOCK=%d", FORWARD_CHUNK, side, block_values(v, side));
+    }
+    const int side = side_by_side(sources), wide = side_by_side(targets);
+    return snprintf(options, size, " -DPIXELS=%d -DSIDE=%d -DBLOCK=%d -DBLOCK_TARGETS=%d -DBLOCK_VALUES=%d",
+                    BACKWARD_CHUNK, side, block_values(v, side), wide, wide == 1 ? v : block_values(v, wide));
+}
+
+/* The build options of both kernels' heads. */
+static void write_options(char *options, size_t size, const struct dd_conv *conv, enum dd_conv_direction direction) {
+    int used = snprintf(options, size, "-DV=%d -DSOURCES=%d -DTARGETS=%d -DSTRIDE=%d", conv->out.v,
+                        dd_shape_blocks(conv->in), dd_shape_blocks(conv->out), conv->stride);
+    used += dd_pointwise_block_options(options + used, size - (size_t)used, conv, direction);
+    if (conv->stride > 1)
+        snprintf(options + used, size - (size_t)used, " -DIN_H=%d -DIN_W=%d -DOUT_H=%d -DOUT_W=%d", conv->in.h,
+                 conv->in.w, conv->out.h, conv->out.w);
+}
+
 /* One work-item a slice. */
-static struct dd_kernel_spec pointwise_spec(const dd_device *device, const struct dd_conv *conv, const char *source,
-                                            const char *kernel, const char *options, const char *label) {
+static struct dd_kernel_spec pointwise_spec(int slices, const char *source, const char *kernel, const char *options,
+                                            const char *label) {
     return (struct dd_kernel_spec){.source = source,
                                    .kernel = kernel,
                                    .options = options,
                                    .label = label,
                                    .dims = 1,
-                                   .global = {(size_t)dd_pointwise_slices(&device->info, conv)},
+                                   .global = {(size_t)slices},
                                    .local = {1}};
+}
+
+/* Slices of equal length. */
+static struct dd_conv_cut own_cut(const dd_device *device, const struct dd_conv *conv) {
+    const int slices = dd_pointwise_slices(&device->info, conv), pixels = (int)dd_shape_pixels(conv->out);
+    return (struct dd_conv_cut){
+        .slices = slices, .bands = 1, .groups = 1, .group_pixels = dd_div_up(pixels, slices), .band_pixels = 0};
 }
 
 dd_status dd_pointwise_forward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_forward_args *args,
                                struct dd_launches *list) {
     const int v = conv->out.v;
-    char options[160], label[64];
-    const int side = side_by_side(dd_shape_blocks(conv->out));
-    snprintf(options, sizeof options, "-DV=%d -DSOURCES=%d -DTARGETS=%d -DSTRIDE=1 -DPIXELS=%d -DBLOCK=%d -DSIDE=%d", v,
-             dd_shape_blocks(conv->in), dd_shape_blocks(conv->out), FORWARD_CHUNK, block_values(v, side), side);
+    char options[256], label[64];
+    write_options(options, sizeof options, conv, DD_CONV_FORWARD);
     snprintf(label, sizeof label, "conv_forward_direct_1x1s1_%d_%d_v%d", conv->in.c, conv->out.c, v);
+    const struct dd_conv_cut cut = args->cut.slices > 0 ? args->cut : own_cut(device, conv);
     const struct dd_kernel_spec spec =
-        pointwise_spec(device, conv, "conv/pointwise_fwd.cl", "pointwise_forward", options, label);
+        pointwise_spec(cut.slices, "conv/pointwise_fwd.cl", "pointwise_forward", options, label);
     return DD_ADD(list, device, &spec, DD_MEM(args->x), DD_INT(dd_affine_kind(&args->prologue)),
                   DD_MEM(args->prologue.scale), DD_MEM(args->prologue.shift), DD_MEM(args->w), DD_MEM(args->y),
-                  DD_MEM(args->stats.sums), DD_INT(args->stats.sums != NULL), DD_INT(dd_shape_pixels(conv->out)));
+                  DD_MEM(args->stats.sums), DD_INT(args->stats.sums != NULL), DD_INT(dd_shape_pixels(conv->out)),
+                  DD_INT(cut.bands), DD_INT(cut.groups), DD_INT(cut.group_pixels), DD_INT(cut.band_pixels));
 }
 
 enum { STORE_ADD = 1, STORE_MASK = 2, STORE_SUMS = 4, STORE_SPACED = 8 }; /* bits, as in pointwise_bwd.cl */
@@ -84,18 +114,10 @@ dd_status dd_pointwise_backward(dd_device *device, const struct dd_conv *conv, c
     const struct dd_gradient *dz = &data->dz;
     const int v = conv->out.v;
     char options[256], label[64];
-    const int side = side_by_side(dd_shape_blocks(conv->in)), targets = side_by_side(dd_shape_blocks(conv->out));
-    const int length = snprintf(options, sizeof options,
-                                "-DV=%d -DSOURCES=%d -DTARGETS=%d -DSTRIDE=%d -DPIXELS=%d -DBLOCK=%d -DSIDE=%d "
-                                "-DBLOCK_TARGETS=%d -DBLOCK_VALUES=%d",
-                                v, dd_shape_blocks(conv->in), dd_shape_blocks(conv->out), conv->stride, BACKWARD_CHUNK,
-                                block_values(v, side), side, targets, targets == 1 ? v : block_values(v, targets));
-    if (conv->stride > 1)
-        snprintf(options + length, sizeof options - (size_t)length, " -DIN_H=%d -DIN_W=%d -DOUT_H=%d -DOUT_W=%d",
-                 conv->in.h, conv->in.w, conv->out.h, conv->out.w);
+    write_options(options, sizeof options, conv, DD_CONV_BACKWARD_DATA);
     snprintf(label, sizeof label, "conv_backward_direct_1x1s%d_%d_%d_v%d", conv->stride, conv->in.c, conv->out.c, v);
-    const struct dd_kernel_spec spec =
-        pointwise_spec(device, conv, "conv/pointwise_bwd.cl", "pointwise_backward", options, label);
+    const struct dd_kernel_spec spec = pointwise_spec(dd_pointwise_slices(&device->info, conv), "conv/pointwise_bwd.cl",
+                                                      "pointwise_backward", options, label);
     const size_t first = dd_conv_weight_bytes(conv) / sizeof(float) / (size_t)v;
     DD_TRY(DD_ADD(list, device, &spec, DD_MEM(weights->x), DD_INT(dd_affine_kind(prologue)), DD_MEM(prologue->scale),
                   DD_MEM(prologue->shift), DD_MEM(dz->g), DD_MEM(dz->z), DD_INT(dd_gradient_kind(dz)), DD_MEM(dz->k1),

@@ -16,7 +16,7 @@
  */
 #include <stdio.h>
 
-#include "ops/conv.h"
+#include "ops/conv_pointwise.h"
 
 enum {
     PRIVATE_BYTES = 768 * 1024,  /* of a work-item's arrays: they live on the stack of the driver's worker threads */
@@ -273,6 +273,20 @@ static size_t partial_bytes(const struct weight_blocking *b, int v) {
     return (size_t)b->slices * b->xb * b->gb * 9 * v * v * sizeof(float);
 }
 
+/* Weight gradients of all slices; the same of a 1x1 convolution that is taken along. */
+static size_t side_partial_bytes(const struct weight_blocking *b, int v) {
+    return partial_bytes(b, v) / 9;
+}
+
+/* Where they begin in the workspace of a kernel of both directions, behind U; in vectors. */
+static size_t fused_offset(const struct dd_conv *conv) {
+    return form_bytes(conv, DD_CONV_BACKWARD_DATA) / sizeof(float) / (size_t)conv->in.v;
+}
+
+static size_t side_offset(const struct dd_conv *conv, const struct weight_blocking *b) {
+    return fused_offset(conv) + partial_bytes(b, conv->in.v) / sizeof(float) / (size_t)conv->in.v;
+}
+
 static void needs(const struct dd_device_info *info, const struct dd_conv *conv, enum dd_conv_direction direction,
                   struct dd_conv_needs *needs) {
     const int v = conv->in.v;
@@ -281,7 +295,7 @@ static void needs(const struct dd_device_info *info, const struct dd_conv *conv,
         struct weight_blocking b = block_weights(info, conv), fused;
         size_t both = 0;
         if (block_both(info, conv, &data, &fused))
-            both = form_bytes(conv, DD_CONV_BACKWARD_DATA) + partial_bytes(&fused, v);
+            both = form_bytes(conv, DD_CONV_BACKWARD_DATA) + partial_bytes(&fused, v) + side_partial_bytes(&fused, v);
         needs->slices = 0;
         needs->workspace = partial_bytes(&b, v) > both ? partial_bytes(&b, v) : both;
         return;
@@ -337,6 +351,14 @@ static int weight_options(char *options, size_t size, int used, const struct wei
                            b->xb, b->gb, b->xg, b->gg, b->wi, b->wo);
 }
 
+/* For a 1x1 convolution that is taken along. */
+static int side_options(char *options, size_t size, int used, const struct dd_conv *conv,
+                        enum dd_conv_direction direction) {
+    const struct dd_conv side = dd_conv_beside(conv);
+    used += snprintf(options + used, size - (size_t)used, " -DBESIDE=1");
+    return used + dd_pointwise_block_options(options + used, size - (size_t)used, &side, direction);
+}
+
 static int affine_flags(const struct dd_affine *affine) {
     return affine->scale == NULL ? 0 : affine->relu ? AFFINE | AFFINE_RELU : AFFINE;
 }
@@ -374,20 +396,50 @@ static const char *epilogue_name(enum epilogue epilogue) {
     return names[epilogue];
 }
 
-static dd_status forward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_forward_args *args,
-                         struct dd_launches *list) {
+static void forward_cut(const struct dd_device_info *info, const struct dd_conv *conv, struct dd_conv_cut *cut) {
+    const struct data_blocking b = block_data(info, conv, false);
+    const struct tiling *tiling = &b.tiling;
+    const struct dd_shape s = conv->out;
+    *cut = (struct dd_conv_cut){.slices = b.slices,
+                                .bands = b.bands_per_slice,
+                                .groups = dd_div_up(tiles_along(s.h, tiling->tm), tiling->rows),
+                                .group_pixels = tiling->images * s.h * s.w,
+                                .band_pixels = tiling->rows * tiling->tm * s.w};
+}
+
+static dd_status forward_with(dd_device *device, const struct dd_conv *conv, const struct dd_conv_forward_args *args,
+                              const struct dd_conv_forward_args *side, struct dd_launches *list) {
     const struct data_blocking b = block_data(&device->info, conv, false);
-    char options[256], label[64];
+    char options[320], label[64];
     const struct dd_kernel_spec spec =
         make_spec("conv/winograd_fwd.cl", "winograd_fwd", options, label, b.slices, 1, 1);
-    const int used = tiling_options(options, sizeof options, &b.tiling, conv->in, b.tb);
-    data_options(options, sizeof options, used, &b, STATISTICS);
-    describe(label, sizeof label, spec.kernel, "", &b.tiling, conv);
+    int used = tiling_options(options, sizeof options, &b.tiling, conv->in, b.tb);
+    used = data_options(options, sizeof options, used, &b, STATISTICS);
+    if (side != NULL)
+        side_options(options, sizeof options, used, conv, DD_CONV_FORWARD);
+    describe(label, sizeof label, spec.kernel, side != NULL ? "+1x1" : "", &b.tiling, conv);
     cl_mem u;
     DD_TRY(have_form(device, conv, DD_CONV_FORWARD, args->w, args->form, args->workspace, list, &u));
-    return DD_ADD(list, device, &spec, DD_MEM(args->x), DD_MEM(args->prologue.scale), DD_MEM(args->prologue.shift),
-                  DD_MEM(u), DD_MEM(args->y), DD_MEM(args->stats.sums), DD_INT(conv->in.n), DD_INT(b.bands_per_slice),
-                  DD_INT(affine_flags(&args->prologue) | partials_flag(&args->stats)));
+    const struct dd_conv_forward_args taken = side != NULL ? *side : (struct dd_conv_forward_args){0};
+    const struct dd_arg all[] = {DD_MEM(args->x),
+                                 DD_MEM(args->prologue.scale),
+                                 DD_MEM(args->prologue.shift),
+                                 DD_MEM(u),
+                                 DD_MEM(args->y),
+                                 DD_MEM(args->stats.sums),
+                                 DD_INT(conv->in.n),
+                                 DD_INT(b.bands_per_slice),
+                                 DD_INT(affine_flags(&args->prologue) | partials_flag(&args->stats)),
+                                 DD_MEM(taken.w), /* from here on only with side */
+                                 DD_MEM(taken.y),
+                                 DD_MEM(taken.stats.sums)};
+    enum { ALL = sizeof all / sizeof *all, ALONE = 9 };
+    return dd_launches_add(list, device, &spec, all, side != NULL ? ALL : ALONE);
+}
+
+static dd_status forward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_forward_args *args,
+                         struct dd_launches *list) {
+    return forward_with(device, conv, args, NULL, list);
 }
 
 static dd_status backward_data(dd_device *device, const struct dd_conv *conv,
@@ -428,6 +480,65 @@ static dd_status backward_weights(dd_device *device, const struct dd_conv *conv,
     return dd_conv_reduce_weights(device, conv, args->workspace, 0, b.slices, args->dw, list);
 }
 
+/* Both gradients in one kernel, for which block_both has found b and w. */
+static dd_status fused_backward(dd_device *device, const struct dd_conv *conv,
+                                const struct dd_conv_backward_data_args *data,
+                                const struct dd_conv_backward_weights_args *weights, const struct data_blocking *b,
+                                const struct weight_blocking *w, const struct dd_conv_backward_data_args *side,
+                                struct dd_launches *list) {
+    const struct dd_gradient *dz = &data->dz;
+    const enum epilogue epilogue = data_epilogue(data);
+    char options[448], variant[32], label[64];
+    const struct dd_kernel_spec spec =
+        make_spec("conv/winograd_bwd.cl", "winograd_bwd", options, label, w->slices, 1, 1);
+    int used = tiling_options(options, sizeof options, &b->tiling, conv->in, b->tb);
+    used = data_options(options, sizeof options, used, b, epilogue);
+    used = weight_options(options, sizeof options, used, w);
+    if (side != NULL)
+        side_options(options, sizeof options, used, conv, DD_CONV_BACKWARD_DATA);
+    snprintf(variant, sizeof variant, "%s%s", epilogue_name(epilogue), side != NULL ? "+1x1" : "");
+    describe(label, sizeof label, spec.kernel, variant, &b->tiling, conv);
+    cl_mem u;
+    DD_TRY(have_form(device, conv, DD_CONV_BACKWARD_DATA, data->w, data->form, data->workspace, list, &u));
+    const struct dd_conv_backward_data_args taken = side != NULL ? *side : (struct dd_conv_backward_data_args){0};
+    const struct dd_arg all[] = {
+        DD_MEM(dz->g),
+        DD_MEM(gradient_z(dz)),
+        DD_MEM(dz->k1),
+        DD_MEM(dz->k2),
+        DD_MEM(dz->k3),
+        DD_MEM(dz->relu.scale),
+        DD_MEM(dz->relu.shift),
+        DD_MEM(u),
+        DD_MEM(data->dx),
+        DD_MEM(masking(data)),
+        DD_MEM(data->mask.scale),
+        DD_MEM(data->mask.shift),
+        DD_MEM(data->mean),
+        DD_MEM(data->sums.sums),
+        DD_MEM(weights->x),
+        DD_MEM(weights->prologue.scale),
+        DD_MEM(weights->prologue.shift),
+        DD_MEM(data->workspace),
+        DD_INT(fused_offset(conv)),
+        DD_INT(conv->in.n),
+        DD_INT(w->bands_per_slice),
+        DD_INT(b->bands_per_slice),
+        DD_INT(affine_flags(&weights->prologue) | gradient_flags(dz) | partials_flag(&data->sums)),
+        DD_MEM(gradient_z(&taken.dz)), /* from here on only with side */
+        DD_MEM(taken.dz.k1),
+        DD_MEM(taken.dz.k2),
+        DD_MEM(taken.dz.k3),
+        DD_MEM(taken.dz.relu.scale),
+        DD_MEM(taken.dz.relu.shift),
+        DD_MEM(taken.form),
+        DD_INT(side_offset(conv, w)),
+        DD_INT(gradient_flags(&taken.dz)),
+    };
+    enum { ALL = sizeof all / sizeof *all, ALONE = 23 };
+    return dd_launches_add(list, device, &spec, all, side != NULL ? ALL : ALONE);
+}
+
 /* One kernel for both where its arrays stay below FUSED_BYTES, else one after the other; both have the same dz. */
 static dd_status backward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_backward_data_args *data,
                           const struct dd_conv_backward_weights_args *weights, struct dd_launches *list) {
@@ -437,26 +548,32 @@ static dd_status backward(dd_device *device, const struct dd_conv *conv, const s
         DD_TRY(backward_weights(device, conv, weights, list));
         return backward_data(device, conv, data, list);
     }
-    const struct dd_gradient *dz = &data->dz;
-    const enum epilogue epilogue = data_epilogue(data);
-    const size_t offset = form_bytes(conv, DD_CONV_BACKWARD_DATA) / sizeof(float) / (size_t)conv->in.v;
-    char options[320], label[64];
-    const struct dd_kernel_spec spec =
-        make_spec("conv/winograd_bwd.cl", "winograd_bwd", options, label, w.slices, 1, 1);
-    int used = tiling_options(options, sizeof options, &b.tiling, conv->in, b.tb);
-    used = data_options(options, sizeof options, used, &b, epilogue);
-    weight_options(options, sizeof options, used, &w);
-    describe(label, sizeof label, spec.kernel, epilogue_name(epilogue), &b.tiling, conv);
-    cl_mem u;
-    DD_TRY(have_form(device, conv, DD_CONV_BACKWARD_DATA, data->w, data->form, data->workspace, list, &u));
-    DD_TRY(DD_ADD(list, device, &spec, DD_MEM(dz->g), DD_MEM(gradient_z(dz)), DD_MEM(dz->k1), DD_MEM(dz->k2),
-                  DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(u), DD_MEM(data->dx),
-                  DD_MEM(masking(data)), DD_MEM(data->mask.scale), DD_MEM(data->mask.shift), DD_MEM(data->mean),
-                  DD_MEM(data->sums.sums), DD_MEM(weights->x), DD_MEM(weights->prologue.scale),
-                  DD_MEM(weights->prologue.shift), DD_MEM(data->workspace), DD_INT(offset), DD_INT(conv->in.n),
-                  DD_INT(w.bands_per_slice), DD_INT(b.bands_per_slice),
-                  DD_INT(affine_flags(&weights->prologue) | gradient_flags(dz) | partials_flag(&data->sums))));
-    return dd_conv_reduce_weights(device, conv, data->workspace, offset, w.slices, weights->dw, list);
+    DD_TRY(fused_backward(device, conv, data, weights, &b, &w, NULL, list));
+    return dd_conv_reduce_weights(device, conv, data->workspace, fused_offset(conv), w.slices, weights->dw, list);
+}
+
+static dd_status backward_with(dd_device *device, const struct dd_conv *conv,
+                               const struct dd_conv_backward_data_args *data,
+                               const struct dd_conv_backward_weights_args *weights,
+                               const struct dd_conv_backward_data_args *side_data,
+                               const struct dd_conv_backward_weights_args *side_weights, struct dd_launches *list) {
+    const struct dd_conv side = dd_conv_beside(conv);
+    struct data_blocking b;
+    struct weight_blocking w;
+    block_both(&device->info, conv, &b, &w);
+    DD_TRY(fused_backward(device, conv, data, weights, &b, &w, side_data, list));
+    DD_TRY(dd_conv_reduce_weights(device, conv, data->workspace, fused_offset(conv), w.slices, weights->dw, list));
+    return dd_conv_reduce_weights(device, &side, data->workspace, side_offset(conv, &w), w.slices, side_weights->dw,
+                                  list);
+}
+
+/* A kernel of both directions needs equally many blocks in any case. */
+static bool takes(const struct dd_device_info *info, const struct dd_conv *conv, enum dd_conv_direction direction) {
+    const struct dd_conv side = dd_conv_beside(conv);
+    struct data_blocking b;
+    struct weight_blocking w;
+    return supports(info, conv, direction) && dd_pointwise_supports(info, &side, direction) &&
+           (direction == DD_CONV_FORWARD || block_both(info, conv, &b, &w));
 }
 
 const struct dd_conv_algorithm dd_conv_winograd = {
@@ -468,4 +585,8 @@ const struct dd_conv_algorithm dd_conv_winograd = {
     .backward_data = backward_data,
     .backward_weights = backward_weights,
     .backward = backward,
+    .takes = takes,
+    .forward_cut = forward_cut,
+    .forward_with = forward_with,
+    .backward_with = backward_with,
 };

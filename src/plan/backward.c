@@ -45,8 +45,50 @@ struct conv_input {
     cl_mem dx;                  /* NULL: not wanted (the images) */
     bool accumulate;
     bool spaced; /* as in dd_conv_backward_data_args */
-    bool last; /* nobody adds to dx afterwards: it is masked, and reduced for the BN before if there is one */
+    bool last;   /* nobody adds to dx afterwards: it is masked, and reduced for the BN before if there is one */
 };
+
+/* Arguments of both gradients of a convolution. */
+struct conv_backward {
+    struct dd_conv_backward_data_args data;
+    struct dd_conv_backward_weights_args weights;
+    bool both; /* by one function of one algorithm */
+};
+
+static struct conv_backward backward_args(const struct dd_plan *plan, int conv, struct dd_gradient dz,
+                                          const struct conv_input *input) {
+    const struct dd_conv *shape = &plan->layout.shapes[conv];
+    const struct dd_conv_algorithm *data_by = plan->choice.algorithm[conv][DD_CONV_BACKWARD_DATA],
+                                   *weights_by = plan->choice.algorithm[conv][DD_CONV_BACKWARD_WEIGHTS];
+    const struct dd_conv_source *from = &input->from;
+    struct conv_backward args = {.weights = {.x = from->x,
+                                             .prologue = from->prologue,
+                                             .dz = dz,
+                                             .dw = plan->store.weight_gradient[conv],
+                                             .workspace = plan->workspace}};
+    if (input->dx == NULL)
+        return args;
+    args.data = (struct dd_conv_backward_data_args){.dz = dz,
+                                                    .w = plan->store.weight[conv],
+                                                    .form = dd_form(plan, conv, DD_CONV_BACKWARD_DATA),
+                                                    .dx = input->dx,
+                                                    .accumulate = input->accumulate,
+                                                    .spaced = input->spaced,
+                                                    .workspace = plan->workspace};
+    args.both = data_by == weights_by && data_by->backward != NULL;
+    if (input->last && from->bn < 0)
+        args.data.keep = from->x;
+    if (input->last && from->bn >= 0) {
+        struct dd_conv_needs needs = {0};
+        data_by->needs(&plan->device->info, shape, DD_CONV_BACKWARD_DATA, &needs);
+        args.data.mask_z = from->x;
+        args.data.mask = from->prologue;
+        args.data.sums =
+            (struct dd_partials){.sums = plan->partials, .slices = args.both ? needs.both_slices : needs.slices};
+        args.data.mean = plan->store.bn[from->bn].vectors.mean;
+    }
+    return args;
+}
 
 /** Weight gradient and data gradient of convolution conv from dz, and the finish of the BN before it if that is due. */
 static dd_status add_conv_backward(struct dd_plan *plan, int conv, struct dd_gradient dz,
@@ -54,39 +96,15 @@ static dd_status add_conv_backward(struct dd_plan *plan, int conv, struct dd_gra
     const struct dd_conv *shape = &plan->layout.shapes[conv];
     const struct dd_conv_algorithm *data_by = plan->choice.algorithm[conv][DD_CONV_BACKWARD_DATA],
                                    *weights_by = plan->choice.algorithm[conv][DD_CONV_BACKWARD_WEIGHTS];
-    const struct dd_conv_source *from = &input->from;
-    struct dd_conv_backward_weights_args weights = {.x = from->x,
-                                                    .prologue = from->prologue,
-                                                    .dz = dz,
-                                                    .dw = plan->store.weight_gradient[conv],
-                                                    .workspace = plan->workspace};
-    if (input->dx == NULL)
-        return weights_by->backward_weights(plan->device, shape, &weights, list);
-    struct dd_conv_backward_data_args data = {.dz = dz,
-                                              .w = plan->store.weight[conv],
-                                              .form = dd_form(plan, conv, DD_CONV_BACKWARD_DATA),
-                                              .dx = input->dx,
-                                              .accumulate = input->accumulate,
-                                              .spaced = input->spaced,
-                                              .workspace = plan->workspace};
-    const bool both = data_by == weights_by && data_by->backward != NULL;
-    if (input->last && from->bn < 0)
-        data.keep = from->x;
-    if (input->last && from->bn >= 0) {
-        struct dd_conv_needs needs = {0};
-        data_by->needs(&plan->device->info, shape, DD_CONV_BACKWARD_DATA, &needs);
-        data.mask_z = from->x;
-        data.mask = from->prologue;
-        data.sums = (struct dd_partials){.sums = plan->partials, .slices = both ? needs.both_slices : needs.slices};
-        data.mean = plan->store.bn[from->bn].vectors.mean;
-    }
-    if (both) {
-        DD_TRY(data_by->backward(plan->device, shape, &data, &weights, list));
+    const struct conv_backward args = backward_args(plan, conv, dz, input);
+    if (args.both) {
+        DD_TRY(data_by->backward(plan->device, shape, &args.data, &args.weights, list));
     } else {
-        DD_TRY(weights_by->backward_weights(plan->device, shape, &weights, list));
-        DD_TRY(data_by->backward_data(plan->device, shape, &data, list));
+        DD_TRY(weights_by->backward_weights(plan->device, shape, &args.weights, list));
+        if (input->dx != NULL)
+            DD_TRY(data_by->backward_data(plan->device, shape, &args.data, list));
     }
-    return data.mask_z != NULL ? add_finish(plan, from->bn, data.sums, list) : DD_OK;
+    return args.data.mask_z != NULL ? add_finish(plan, input->from.bn, args.data.sums, list) : DD_OK;
 }
 
 /* A unit's backward at work. */
@@ -99,6 +117,13 @@ struct unit_backward {
     struct dd_launches *list;
 };
 
+/** The gradient at the raw output of the shortcut's convolution. A ReLU of its own masks where the gate is on; where it
+ * is off, it is the unit's, and g is masked. */
+static struct dd_gradient shortcut_gradient(const struct dd_plan *plan, const struct unit_backward *b) {
+    const struct dd_unit *unit = &plan->net->units[b->u];
+    return raw_gradient(plan, unit->shortcut.bn, b->g, b->gate && unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU);
+}
+
 /** g -> the shortcut's part of the gradient by the unit's input, whole unless spaced, in place where dx is g. */
 static dd_status add_shortcut(struct dd_plan *plan, const struct unit_backward *b) {
     const struct dd_unit *unit = &plan->net->units[b->u];
@@ -109,11 +134,8 @@ static dd_status add_shortcut(struct dd_plan *plan, const struct unit_backward *
         return dd_join_expand(plan->device, (struct dd_shape){n, unit->in_c, unit->in_h, unit->in_w, v},
                               (struct dd_shape){n, unit->out_c, unit->out_h, unit->out_w, v}, unit->stride, b->g,
                               b->gate ? NULL : b->input.x, b->spaced, b->dx, b->list);
-    const int conv = unit->shortcut.bn;
-    /* a ReLU of its own masks where the gate is on; where it is off, it is the unit's, and g is masked */
-    const bool relu = b->gate && unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU;
     const struct conv_input input = {.from = b->input, .dx = b->dx, .spaced = b->spaced, .last = !b->gate};
-    return add_conv_backward(plan, conv, raw_gradient(plan, conv, b->g, relu), &input, b->list);
+    return add_conv_backward(plan, unit->shortcut.bn, shortcut_gradient(plan, b), &input, b->list);
 }
 
 /** Behind width dropout the second convolution read a tensor of its own: its gradient goes back through the dropout. */
@@ -145,6 +167,20 @@ static dd_status add_primary(struct dd_plan *plan, const struct unit_backward *b
         DD_TRY(add_conv_backward(plan, conv, raw_gradient(plan, conv, *g, false), &input, b->list));
     *g = input.dx;
     return DD_OK;
+}
+
+/** The shortcut and the first primary convolution in one kernel; g: behind the latter's batch norm. */
+static dd_status add_pair(struct dd_plan *plan, const struct unit_backward *b, cl_mem g) {
+    const struct dd_unit *unit = &plan->net->units[b->u];
+    const int conv = unit->primary[0].bn, side = unit->shortcut.bn;
+    const struct conv_input input = {.from = b->input, .dx = b->dx, .accumulate = true, .last = true},
+                            side_input = {.from = b->input, .dx = b->dx};
+    const struct conv_backward args = backward_args(plan, conv, raw_gradient(plan, conv, g, false), &input),
+                               side_args = backward_args(plan, side, shortcut_gradient(plan, b), &side_input);
+    DD_TRY(plan->choice.algorithm[conv][DD_CONV_BACKWARD_DATA]->backward_with(
+        plan->device, &plan->layout.shapes[conv], &args.data, &args.weights, &side_args.data, &side_args.weights,
+        b->list));
+    return args.data.mask_z != NULL ? add_finish(plan, b->input.bn, args.data.sums, b->list) : DD_OK;
 }
 
 /** The reductions of the unit's join and the finishes of the batch norms that end in it; none are left to do where the
@@ -192,6 +228,8 @@ static dd_status build_unit(struct dd_plan *plan, int u, bool gate, enum dd_unit
     DD_TRY(add_join(plan, &b, &lists->gate_launch));
     for (int j = plan->net->units[u].convs - 1; gate && j > 0; j--)
         DD_TRY(add_primary(plan, &b, j, &inner));
+    if (gate && dd_unit_pairs(plan, u, DD_CONV_BACKWARD_DATA))
+        return add_pair(plan, &b, inner);
     DD_TRY(add_shortcut(plan, &b));
     return gate ? add_primary(plan, &b, 0, &inner) : DD_OK;
 }

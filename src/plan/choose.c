@@ -109,3 +109,23 @@ dd_status dd_plan_choose(const struct dd_net *net, const struct dd_device_info *
     }
     return status;
 }
+
+/** Whether both directions of a gradient, or the forward pass, of convolution conv are by `algorithm`. */
+static bool computed_by(const struct dd_plan *plan, int conv, enum dd_conv_direction direction,
+                        const struct dd_conv_algorithm *algorithm) {
+    const struct dd_conv_algorithm **by = plan->choice.algorithm[conv];
+    return by[direction] == algorithm && (direction == DD_CONV_FORWARD || by[DD_CONV_BACKWARD_WEIGHTS] == algorithm);
+}
+
+bool dd_unit_pairs(const struct dd_plan *plan, int u, enum dd_conv_direction direction) {
+    const struct dd_unit *unit = &plan->net->units[u];
+    const int first = unit->primary[0].bn, side = unit->shortcut.bn;
+    if (!dd_has_shortcut_conv(unit) || unit->shortcut.kernel != 1 || unit->stride != 1)
+        return false;
+    const struct dd_conv *conv = &plan->layout.shapes[first], *beside = &plan->layout.shapes[side];
+    const struct dd_conv_algorithm *algorithm = plan->choice.algorithm[first][direction];
+    return conv->stride == 1 && conv->out.c == beside->out.c && computed_by(plan, first, direction, algorithm) &&
+           computed_by(plan, side, direction, &dd_conv_direct) && algorithm->takes != NULL &&
+           algorithm->takes(&plan->device->info, conv, direction) &&
+           (direction == DD_CONV_FORWARD || unit->in_c == unit->out_c); /* in place: keeps_shape() of layout.c */
+}

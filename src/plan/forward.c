@@ -25,31 +25,73 @@ static void statistics_rule(const struct dd_plan *plan, enum dd_pass_mode mode, 
     }
 }
 
-/** Convolution `conv` of x, and its batch norm's scale and shift unless they come from the statistics. */
-static dd_status add_conv(struct dd_plan *plan, int conv, int n, enum dd_pass_mode mode, cl_mem x,
-                          struct dd_affine prologue, struct dd_launches *list) {
-    const struct dd_conv shape = dd_conv_at(&plan->layout, conv, n);
-    const struct dd_conv_algorithm *algorithm = plan->choice.algorithm[conv][DD_CONV_FORWARD];
+static struct dd_conv_forward_args forward_args(const struct dd_plan *plan, int conv, int n, enum dd_pass_mode mode,
+                                                cl_mem x, struct dd_affine prologue) {
     struct dd_conv_forward_args args = {.x = x,
                                         .prologue = prologue,
                                         .w = plan->store.weight[conv],
                                         .form = dd_form(plan, conv, DD_CONV_FORWARD),
                                         .y = dd_raw(plan, conv),
                                         .workspace = plan->workspace};
-    const bool batch_statistics = mode == DD_PASS_TRAIN || mode == DD_PASS_RECALIBRATE;
-    if (batch_statistics) {
+    if (mode == DD_PASS_TRAIN || mode == DD_PASS_RECALIBRATE) {
+        const struct dd_conv shape = dd_conv_at(&plan->layout, conv, n);
         struct dd_conv_needs needs = {0};
-        algorithm->needs(&plan->device->info, &shape, DD_CONV_FORWARD, &needs);
+        plan->choice.algorithm[conv][DD_CONV_FORWARD]->needs(&plan->device->info, &shape, DD_CONV_FORWARD, &needs);
         args.stats = (struct dd_partials){.sums = plan->partials, .slices = needs.slices};
     }
-    DD_TRY(algorithm->forward(plan->device, &shape, &args, list));
-    if (!batch_statistics)
+    return args;
+}
+
+/** Scale and shift of convolution conv's batch norm, unless they come from the running statistics. */
+static dd_status add_finish(struct dd_plan *plan, int conv, enum dd_pass_mode mode, struct dd_partials partials,
+                            struct dd_launches *list) {
+    if (partials.sums == NULL)
         return DD_OK;
+    const struct dd_shape shape = plan->layout.shapes[conv].out;
     struct dd_bn_vectors vectors;
     float keep, gain;
     statistics_rule(plan, mode, conv, &vectors, &keep, &gain);
-    return dd_bn_finish(plan->device, shape.out.c, dd_shape_padded_c(shape.out), args.stats, &vectors, keep, gain, 1.0f,
-                        list);
+    return dd_bn_finish(plan->device, shape.c, dd_shape_padded_c(shape), partials, &vectors, keep, gain, 1.0f, list);
+}
+
+/** The shortcut's convolution alone, cut as it is beside the first one where that takes it along (dd_unit_pairs):
+ * whether a gate is on then makes no difference to a bit of it. */
+static dd_status add_shortcut(struct dd_plan *plan, int u, int n, enum dd_pass_mode mode, struct dd_conv_source input,
+                              struct dd_launches *list) {
+    const struct dd_unit *unit = &plan->net->units[u];
+    const int first = unit->primary[0].bn, side = unit->shortcut.bn;
+    const struct dd_conv beside = dd_conv_at(&plan->layout, first, n), shape = dd_conv_at(&plan->layout, side, n);
+    struct dd_conv_forward_args args = forward_args(plan, side, n, mode, input.x, input.prologue);
+    if (args.stats.sums != NULL && dd_unit_pairs(plan, u, DD_CONV_FORWARD)) {
+        plan->choice.algorithm[first][DD_CONV_FORWARD]->forward_cut(&plan->device->info, &beside, &args.cut);
+        args.stats.slices = args.cut.slices;
+    }
+    DD_TRY(plan->choice.algorithm[side][DD_CONV_FORWARD]->forward(plan->device, &shape, &args, list));
+    return add_finish(plan, side, mode, args.stats, list);
+}
+
+/** Convolution `conv` of x and its batch norm's finish. */
+static dd_status add_conv(struct dd_plan *plan, int conv, int n, enum dd_pass_mode mode, cl_mem x,
+                          struct dd_affine prologue, struct dd_launches *list) {
+    const struct dd_conv shape = dd_conv_at(&plan->layout, conv, n);
+    const struct dd_conv_forward_args args = forward_args(plan, conv, n, mode, x, prologue);
+    DD_TRY(plan->choice.algorithm[conv][DD_CONV_FORWARD]->forward(plan->device, &shape, &args, list));
+    return add_finish(plan, conv, mode, args.stats, list);
+}
+
+/** The same for a unit's first convolution and its shortcut's in one kernel. */
+static dd_status add_conv_pair(struct dd_plan *plan, const struct dd_unit *unit, int n, enum dd_pass_mode mode,
+                               struct dd_conv_source input, struct dd_launches *list) {
+    const int conv = unit->primary[0].bn, side = unit->shortcut.bn;
+    const struct dd_conv shape = dd_conv_at(&plan->layout, conv, n);
+    const struct dd_conv_forward_args args = forward_args(plan, conv, n, mode, input.x, input.prologue);
+    struct dd_conv_forward_args side_args = forward_args(plan, side, n, mode, input.x, input.prologue);
+    side_args.stats = args.stats;
+    if (args.stats.sums != NULL)
+        side_args.stats.sums = plan->side_partials;
+    DD_TRY(plan->choice.algorithm[conv][DD_CONV_FORWARD]->forward_with(plan->device, &shape, &args, &side_args, list));
+    DD_TRY(add_finish(plan, side, mode, side_args.stats, list));
+    return add_finish(plan, conv, mode, args.stats, list);
 }
 
 static dd_status build_stem(struct dd_plan *plan, int n, enum dd_pass_mode mode, struct dd_launches *list) {
@@ -104,11 +146,15 @@ static dd_status build_unit(struct dd_plan *plan, int u, int n, enum dd_pass_mod
     const struct dd_unit *unit = &plan->net->units[u];
     const struct dd_conv_source input = dd_unit_source(plan, u, read);
     struct dd_launches *list = &lists->at[gate][read];
+    const bool pair = gate && dd_unit_pairs(plan, u, DD_CONV_FORWARD);
     cl_mem x = input.x;
     struct dd_affine prologue = input.prologue;
     for (int j = 0; gate && j < unit->convs; j++) {
         const int conv = unit->primary[j].bn;
-        DD_TRY(add_conv(plan, conv, n, mode, x, prologue, list));
+        if (j == 0 && pair)
+            DD_TRY(add_conv_pair(plan, unit, n, mode, input, list));
+        else
+            DD_TRY(add_conv(plan, conv, n, mode, x, prologue, list));
         x = dd_raw(plan, conv);
         prologue = dd_bn_affine(plan, conv, true);
         lists->gate_launch = list->count - 1; /* the same in all lists that have one */
@@ -118,8 +164,8 @@ static dd_status build_unit(struct dd_plan *plan, int u, int n, enum dd_pass_mod
             prologue = (struct dd_affine){0};
         }
     }
-    if (dd_has_shortcut_conv(unit))
-        DD_TRY(add_conv(plan, unit->shortcut.bn, n, mode, input.x, input.prologue, list));
+    if (dd_has_shortcut_conv(unit) && !pair)
+        DD_TRY(add_shortcut(plan, u, n, mode, input, list));
     return gate || !dd_unit_leaves_raw(plan->net, u) ? add_join(plan, u, n, gate, list) : DD_OK;
 }
 

@@ -155,7 +155,7 @@ struct dd_plan {
      */
     bool hands_on; /* else such a unit copies its input: a reader passes it to a library, which holds on to it */
     cl_mem *inputs;
-    cl_mem head_input[2]; /* what the head's forward and backward lists read */
+    cl_mem head_input[2];  /* what the head's forward and backward lists read */
     struct dd_drop *drops; /* of width dropout */
     int drop_count;
     size_t drop_capacity;
@@ -246,6 +246,12 @@ static inline struct dd_conv_source dd_unit_source(const struct dd_plan *plan, i
     const int bn = plan->net->units[u - 1].shortcut.bn;
     return (struct dd_conv_source){.x = dd_raw(plan, bn), .prologue = dd_bn_affine(plan, bn, true), .bn = bn};
 }
+
+/**
+ * Whether, in unit u with its gate on, the shortcut's convolution is computed by the kernel of the first convolution of
+ * the primary path, which reads the same x; direction: forward, or backward data for both gradients.
+ */
+bool dd_unit_pairs(const struct dd_plan *plan, int u, enum dd_conv_direction direction);
 
 /** Whether unit u, with its gate off, hands its input on. */
 static inline bool dd_unit_hands_on(const struct dd_plan *plan, int u) {

@@ -115,6 +115,8 @@ static int live_forward(struct dd_layout *layout, const struct dd_net *net, int 
         for (int j = 0; j < unit->convs; j++) {
             use(layout, x, ++t);
             use(layout, layout->raw[unit->primary[j].bn], t);
+            if (j == 0 && dd_has_shortcut_conv(unit)) /* beside it: dd_unit_pairs */
+                use(layout, layout->raw[unit->shortcut.bn], t);
             x = layout->raw[unit->primary[j].bn];
             if (j == 0 && layout->units[u].dropped >= 0) {
                 use(layout, x, ++t);

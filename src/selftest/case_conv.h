@@ -5,10 +5,12 @@
 #include <stdint.h>
 
 #include "ops/conv.h"
+#include "selftest/case.h"
 
 /**
- * Variants of a direction, 0 .. dd_case_conv_variants - 1; 0 is the plain one. Norm: dz by k1, k2, k3; relu: and through
- * a ReLU; add: to dx; keep, mask, spaced: of dd_conv_backward_data_args, mask with its sums unless it says bare.
+ * Variants of a direction, 0 .. dd_case_conv_variants - 1; 0 is the plain one. Norm: dz by k1, k2, k3; relu: and
+ * through a ReLU; add: to dx; keep, mask, spaced: of dd_conv_backward_data_args, mask with its sums unless it says
+ * bare.
  */
 enum dd_case_forward { DD_CASE_PLAIN, DD_CASE_AFFINE, DD_CASE_RELU_STATISTICS, DD_CASE_STATISTICS };
 enum dd_case_data {
@@ -47,5 +49,12 @@ dd_status dd_case_conv(dd_device *device, const struct dd_conv_algorithm *algori
  * variant is odd. */
 dd_status dd_case_conv_both(dd_device *device, const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv,
                             unsigned variant, uint64_t seed, double *error_over_tolerance, char *failure, size_t size);
+
+/**
+ * algorithm->forward_with, or backward_with if not forward, where it takes the 1x1 convolution beside conv along,
+ * against the two apart; normed: x behind batch norm and ReLU. result as in case.h.
+ */
+dd_status dd_case_conv_beside(dd_device *device, const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv,
+                              bool forward, bool normed, uint64_t seed, struct dd_case_result *result);
 
 #endif

@@ -38,6 +38,9 @@ extern const struct dd_family dd_gemm_families[]; /* CLBlast: products, the last
  */
 void dd_sweep_conv(struct dd_sweep *sweep, const char *algorithm, int direction);
 
+/** Convolutions that take a 1x1 one along, by every algorithm that has such. */
+void dd_sweep_beside(struct dd_sweep *sweep);
+
 /**
  * The edge shapes at the sweep's V, one after the other: C = 1, 3, 17, H = W = 1, 7, 8, 33, N = 1, 3, 130, then shapes
  * of the networks; quick: a seeded few. *index starts at 0 and is advanced. false past the end.

@@ -126,3 +126,32 @@ void dd_sweep_conv(struct dd_sweep *sweep, const char *algorithm, int direction)
         for (int n = 0; n < EDGE_IMAGES && sweep->status == DD_OK; ++n)
             run_edge(&work, i, edge_images[n], (unsigned)(i + n));
 }
+
+/* Where an algorithm takes a 1x1 convolution along, both directions with and without batch norm before. */
+static void run_beside(struct dd_sweep *sweep, const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv) {
+    for (int way = 0; way < 4 && sweep->status == DD_OK; ++way) {
+        const bool forward = way % 2 == 0, normed = way >= 2;
+        const enum dd_conv_direction direction = forward ? DD_CONV_FORWARD : DD_CONV_BACKWARD_DATA;
+        if (!algorithm->takes(&sweep->device->info, conv, direction))
+            continue;
+        const dd_status status =
+            dd_case_conv_beside(sweep->device, algorithm, conv, forward, normed, sweep->seed, &sweep->result);
+        dd_sweep_take(sweep, status, "%s %s, %dx%dx%dx%d%s", algorithm->name, forward ? "forward" : "backward",
+                      conv->in.n, conv->in.c, conv->in.h, conv->in.w, normed ? ", behind batch norm" : "");
+    }
+}
+
+void dd_sweep_beside(struct dd_sweep *sweep) {
+    /* The stages' own, then bands of several images, rows and channels that blocks do not divide. */
+    static const struct dd_shape shapes[] = {{3, 16, 32, 32, 0}, {2, 32, 16, 16, 0}, {5, 64, 8, 8, 0},
+                                             {3, 17, 7, 7, 0},   {2, 3, 33, 33, 0},  {130, 20, 5, 6, 0}};
+    const int count = sweep->quick ? 1 : (int)(sizeof shapes / sizeof *shapes);
+    const struct dd_conv_algorithm *algorithm;
+    for (int a = 0; (algorithm = dd_conv_algorithm_at(a)) != NULL; ++a)
+        for (int i = 0; i < count && algorithm->takes != NULL && sweep->status == DD_OK; ++i) {
+            struct dd_shape in = shapes[i];
+            in.v = sweep->v;
+            const struct dd_conv conv = dd_conv_make(in, in.c, in.v, 3, 1, 1);
+            run_beside(sweep, algorithm, &conv);
+        }
+}

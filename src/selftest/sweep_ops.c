@@ -192,5 +192,6 @@ const struct dd_family dd_op_families[] = {
     {"softmax cross-entropy", false, loss},
     {"sgd", false, sgd},
     {"weight forms", true, weights},
+    {"conv beside", true, dd_sweep_beside},
     {0},
 };

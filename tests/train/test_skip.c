@@ -310,7 +310,7 @@ static void expect_unit_counts(const struct fixture *f, int u, const struct laun
 static void test_launches_are_few(void **state) {
     (void)state;
     static const struct launch_counts expected[] = {{"identity", {0, 5}, 0, {0, 0}, {7, 7, 9}, 0, 19},
-                                                    {"conv", {2, 7}, 2, {3, 4}, {10, 10, 12}, 1, 19}};
+                                                    {"conv", {2, 6}, 2, {3, 4}, {9, 9, 12}, 1, 19}};
     if (device->info.type != DD_DEVICE_CPU)
         skip(); /* its convolutions are others */
     const unsigned units = device->info.compute_units;
