@@ -12,6 +12,9 @@
 #if BESIDE
 #include "conv/pointwise_block.clh"
 #include "conv/beside.clh"
+#define SIDE_Z(at) (side_z + (at)) /* what is fetched ahead for it */
+#else
+#define SIDE_Z(at) 0
 #endif
 
 __kernel DD_SINGLE void winograd_bwd(
@@ -39,9 +42,6 @@ __kernel DD_SINGLE void winograd_bwd(
 #if BESIDE
     vfloat side_sums[GB * XB * V];
     clear(side_sums, GB * XB * V);
-    __global const vfloat *side_ahead = side_z;
-#else
-    __global const vfloat *side_ahead = 0;
 #endif
     clear(du, FREQUENCIES * UP);
     if (TP > T)
@@ -61,8 +61,7 @@ __kernel DD_SINGLE void winograd_bwd(
                 }
             }
         }
-        products(v, u, m, 0, x + here, side_ahead ? side_ahead + here : 0, dx + here, MASKED ? mask_z + here : 0,
-                 plane);
+        products(v, u, m, 0, x + here, SIDE_Z(here), dx + here, MASKED ? mask_z + here : 0, plane);
 #if BESIDE
         beside_backward(dx, side_z, side_k1, side_k2, side_k3, side_relu_scale, side_relu_shift, side_flags, x, scale,
                         shift, flags, side_wt, side_sums, plane, here, band_pixels(n - n0, y0));

@@ -273,12 +273,12 @@ static size_t partial_bytes(const struct weight_blocking *b, int v) {
     return (size_t)b->slices * b->xb * b->gb * 9 * v * v * sizeof(float);
 }
 
-/* Weight gradients of all slices; the same of a 1x1 convolution that is taken along. */
+/* The weight gradients of all slices of a 1x1 convolution that is taken along: one tap instead of nine. */
 static size_t side_partial_bytes(const struct weight_blocking *b, int v) {
     return partial_bytes(b, v) / 9;
 }
 
-/* Where they begin in the workspace of a kernel of both directions, behind U; in vectors. */
+/* Where weight gradients begin in the workspace of a kernel of both directions, behind U; in vectors. */
 static size_t fused_offset(const struct dd_conv *conv) {
     return form_bytes(conv, DD_CONV_BACKWARD_DATA) / sizeof(float) / (size_t)conv->in.v;
 }

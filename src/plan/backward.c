@@ -169,7 +169,7 @@ static dd_status add_primary(struct dd_plan *plan, const struct unit_backward *b
     return DD_OK;
 }
 
-/** The shortcut and the first primary convolution in one kernel; g: behind the latter's batch norm. */
+/** The shortcut, in place, and the first primary convolution in one kernel; g: behind the latter's batch norm. */
 static dd_status add_pair(struct dd_plan *plan, const struct unit_backward *b, cl_mem g) {
     const struct dd_unit *unit = &plan->net->units[b->u];
     const int conv = unit->primary[0].bn, side = unit->shortcut.bn;
@@ -228,7 +228,7 @@ static dd_status build_unit(struct dd_plan *plan, int u, bool gate, enum dd_unit
     DD_TRY(add_join(plan, &b, &lists->gate_launch));
     for (int j = plan->net->units[u].convs - 1; gate && j > 0; j--)
         DD_TRY(add_primary(plan, &b, j, &inner));
-    if (gate && dd_unit_pairs(plan, u, DD_CONV_BACKWARD_DATA))
+    if (gate && b.dx == b.g && dd_unit_pairs(plan, u, DD_CONV_BACKWARD_DATA))
         return add_pair(plan, &b, inner);
     DD_TRY(add_shortcut(plan, &b));
     return gate ? add_primary(plan, &b, 0, &inner) : DD_OK;

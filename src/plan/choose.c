@@ -1,4 +1,4 @@
-/* Which V and which convolution algorithms a plan uses when nothing else says so. */
+/* Which V and which convolution algorithms a plan uses when nothing else says so, and where one takes another along. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +126,5 @@ bool dd_unit_pairs(const struct dd_plan *plan, int u, enum dd_conv_direction dir
     const struct dd_conv_algorithm *algorithm = plan->choice.algorithm[first][direction];
     return conv->stride == 1 && conv->out.c == beside->out.c && computed_by(plan, first, direction, algorithm) &&
            computed_by(plan, side, direction, &dd_conv_direct) && algorithm->takes != NULL &&
-           algorithm->takes(&plan->device->info, conv, direction) &&
-           (direction == DD_CONV_FORWARD || unit->in_c == unit->out_c); /* in place: keeps_shape() of layout.c */
+           algorithm->takes(&plan->device->info, conv, direction);
 }

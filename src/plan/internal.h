@@ -249,7 +249,8 @@ static inline struct dd_conv_source dd_unit_source(const struct dd_plan *plan, i
 
 /**
  * Whether, in unit u with its gate on, the shortcut's convolution is computed by the kernel of the first convolution of
- * the primary path, which reads the same x; direction: forward, or backward data for both gradients.
+ * the primary path, which reads the same x; direction: forward, or backward data for both gradients, if the shortcut works in
+ * place.
  */
 bool dd_unit_pairs(const struct dd_plan *plan, int u, enum dd_conv_direction direction);
 

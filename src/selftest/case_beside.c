@@ -1,8 +1,8 @@
 /*
  * A 1x1 convolution that another one takes along (dd_conv_algorithm.takes) against the two one after the other, which
- * cases of their own compare with the reference. Only orders of summation differ: of the statistics' and the weight
- * gradients' slices, and of what a driver's compiler makes of the same products. An output may differ by the bound of
- * its convolution (dd_case_conv_bound) times the largest sum of magnitudes that its inputs allow.
+ * cases of their own compare with the reference. Only the weight gradients' slices differ, and what a driver's compiler
+ * makes of the same products: an output may differ by the bound of its convolution (dd_case_conv_bound) times the
+ * largest sum of magnitudes that its inputs allow.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -35,19 +35,10 @@ static cl_mem random_tensor(struct dd_check *check, struct dd_shape s) {
     return dd_check_tensor(check, s, dd_check_uniform(check, dd_shape_pixels(s) * (size_t)s.c, -1, 1));
 }
 
-/* Random weights in device order, with their padding 0. */
 static cl_mem random_weights(struct dd_check *check, const struct dd_conv *conv) {
     const int o = conv->out.c, i = conv->in.c, k = conv->kernel;
-    const size_t count = dd_weight_floats(o, i, k, 1, 1), floats = dd_weight_floats(o, i, k, conv->out.v, conv->in.v);
-    const double *values = dd_check_uniform(check, count, -1, 1);
-    float *oihw = (float *)dd_check_zeros(check, (count + 1) / 2);
-    float *packed = (float *)dd_check_zeros(check, (floats + 1) / 2);
-    if (check->status != DD_OK)
-        return NULL;
-    for (size_t at = 0; at < count; at++)
-        oihw[at] = (float)values[at];
-    dd_weight_pack(oihw, o, i, k, conv->out.v, conv->in.v, packed);
-    return dd_check_bytes(check, packed, floats * sizeof(float));
+    const double *values = dd_check_uniform(check, dd_weight_floats(o, i, k, 1, 1), -1, 1);
+    return dd_check_weights(check, o, i, k, conv->out.v, conv->in.v, values);
 }
 
 static cl_mem make_form(struct dd_check *check, const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv,
@@ -123,33 +114,16 @@ static void compare(struct beside_case *c, const char *what, cl_mem apart, cl_me
         dd_check_record(c->check.result, what, ratio);
 }
 
-/* Mean and variance of y's channels by statistics in slices (Chan, Golub, LeVeque 1979), merged into [2][padded]. */
-static double *merge_stats(struct beside_case *c, cl_mem stats, int slices) {
-    const size_t padded = (size_t)dd_shape_padded_c(c->conv->out);
-    const float *sums = read_floats(c, stats, (size_t)slices * 3 * padded);
-    double *merged = dd_check_zeros(&c->check, 2 * padded);
-    for (size_t ch = 0; sums && merged && ch < padded; ch++) {
-        double count = 0;
-        for (int s = 0; s < slices; s++) {
-            const float *slice = sums + (size_t)s * 3 * padded + ch;
-            const double n = slice[0], delta = slice[padded] - merged[ch];
-            count += n;
-            merged[ch] += n > 0 ? delta * n / count : 0;
-            merged[padded + ch] += n > 0 ? slice[2 * padded] + delta * delta * n * (count - n) / count : 0;
-        }
-        merged[padded + ch] /= (double)dd_shape_pixels(c->conv->out);
-    }
-    return merged;
-}
-
+/* Statistics in the same slices: counts, means and M2 of values of about `size`. */
 static void compare_stats(struct beside_case *c, const char *what, cl_mem apart, cl_mem together, int slices,
                           double size) {
-    const size_t padded = (size_t)dd_shape_padded_c(c->conv->out);
-    const double *want = merge_stats(c, apart, slices), *got = merge_stats(c, together, slices);
+    const size_t padded = (size_t)dd_shape_padded_c(c->conv->out), count = (size_t)slices * 3 * padded;
+    const float *want = read_floats(c, apart, count), *got = read_floats(c, together, count);
     double ratio = 0;
-    for (size_t i = 0; c->check.status == DD_OK && i < 2 * padded; i++) {
-        const double unit = i < padded ? size : size * size;
-        const double error = fabs(got[i] - want[i]) / (64 * DD_CHECK_EPSILON * unit);
+    for (size_t i = 0; want && got && i < count; i++) {
+        const size_t kind = i / padded % 3;
+        const double n = want[i / (3 * padded) * 3 * padded], units[] = {0, size, n * size * size};
+        const double error = fabs((double)got[i] - want[i]) / (64 * DD_CHECK_EPSILON * units[kind] + 1e-30);
         ratio = error <= ratio ? ratio : error;
     }
     dd_check_record(c->check.result, what, ratio);
@@ -216,8 +190,7 @@ static struct outputs backward_outputs(struct beside_case *c, const double *g, i
                             .sums = dd_check_vector(&c->check, NULL, 0, slices * 2 * dd_shape_padded_c(in))};
 }
 
-/* The first convolution of a unit, masked by its x: by keep, or, behind a prologue, with the sums of that batch norm.
- */
+/* The first convolution of a unit, masked by its x: by keep, or behind a prologue with the sums of that batch norm. */
 static struct dd_conv_backward_data_args data_args(const struct beside_case *c, const struct outputs *to, cl_mem mean,
                                                    int slices) {
     struct dd_conv_backward_data_args args = {

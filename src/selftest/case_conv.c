@@ -136,20 +136,9 @@ static dd_status end(struct conv_case *c, double *error_over_tolerance, char *fa
 /* Random weights, on the host and in device order. */
 static void make_weights(struct conv_case *c) {
     const struct dd_conv *conv = c->conv;
-    const size_t floats = dd_weight_floats(conv->out.c, conv->in.c, conv->kernel, conv->out.v, conv->in.v);
-    float *oihw = calloc(c->w_count, sizeof *oihw), *packed = calloc(floats, sizeof *packed);
     c->w = dd_check_uniform(&c->check, c->w_count, -1, 1);
     c->w_size = magnitudes(c, c->w, c->w_count);
-    if (!oihw || !packed)
-        c->check.status = dd_fail_memory("self-test", (c->w_count + floats) * sizeof(float));
-    if (c->check.status == DD_OK) {
-        for (size_t i = 0; i < c->w_count; i++)
-            oihw[i] = (float)c->w[i];
-        dd_weight_pack(oihw, conv->out.c, conv->in.c, conv->kernel, conv->out.v, conv->in.v, packed);
-        c->w_device = dd_check_bytes(&c->check, packed, floats * sizeof(float));
-    }
-    free(oihw);
-    free(packed);
+    c->w_device = dd_check_weights(&c->check, conv->out.c, conv->in.c, conv->kernel, conv->out.v, conv->in.v, c->w);
 }
 
 /* Per-channel scale and shift for a tensor of shape s, multiples of 1/8. */

@@ -144,6 +144,18 @@ cl_mem dd_check_tensor(struct dd_check *check, struct dd_shape s, const double *
     return put_floats(check, blocked, dd_shape_floats(s), dd_shape_floats(s));
 }
 
+cl_mem dd_check_weights(struct dd_check *check, int o, int i, int k, int vo, int vi, const double *values) {
+    const size_t count = dd_weight_floats(o, i, k, 1, 1), floats = dd_weight_floats(o, i, k, vo, vi);
+    float *oihw = (float *)dd_check_zeros(check, (count + 1) / 2);
+    float *packed = (float *)dd_check_zeros(check, (floats + 1) / 2);
+    if (check->status != DD_OK)
+        return NULL;
+    for (size_t at = 0; at < count; at++)
+        oihw[at] = (float)values[at];
+    dd_weight_pack(oihw, o, i, k, vo, vi, packed);
+    return dd_check_bytes(check, packed, floats * sizeof(float));
+}
+
 void dd_check_run(struct dd_check *check, dd_status added) {
     if (check->status == DD_OK)
         check->status = added;

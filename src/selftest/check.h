@@ -45,6 +45,8 @@ uint32_t dd_check_draw(struct dd_check *check, uint32_t below);                 
 /** Device copies. values NULL: filled with NaN, so that a place that a kernel forgets is found. */
 cl_mem dd_check_tensor(struct dd_check *check, struct dd_shape shape, const double *nchw);
 cl_mem dd_check_vector(struct dd_check *check, const double *values, int count, int padded);
+/** values [o][i][k][k] as convolutions read them: blocks of vo and vi, their padding 0. */
+cl_mem dd_check_weights(struct dd_check *check, int o, int i, int k, int vo, int vi, const double *values);
 cl_mem dd_check_bytes(struct dd_check *check, const void *bytes, size_t size); /* NULL: all ones */
 
 /** Enqueues what the case has listed (added: the status of listing it) and waits. */

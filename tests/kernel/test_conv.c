@@ -1,7 +1,7 @@
 /*
  * Every convolution algorithm, direction and V against the reference, over edge shapes and those of the networks.
- * Usage: test_conv [ALGORITHM [V [SAMPLE]]], to try one algorithm alone, at one V (0: all), one case in SAMPLE, drawn by
- * the seed.
+ * Usage: test_conv [ALGORITHM [V [SAMPLE]]], to try one algorithm alone, at one V (0: all), one case in SAMPLE, drawn
+ * by the seed.
  */
 #include "tests/support/device_test.h"
 
@@ -207,6 +207,24 @@ static void test_planning(void **state) {
     }
 }
 
+/* Slices of 1x1 convolutions cover the pixels and none is empty, whatever the number of units. */
+static void test_slices(void **state) {
+    struct dd_device_info info = device->info;
+    (void)state;
+    info.type = DD_DEVICE_CPU;
+    for (int units = 1; units <= 256; units++) {
+        info.compute_units = (unsigned)units;
+        for (int n = 1; n < 200; n += 3) {
+            const struct window s = {n, 16, 29, 31, 16, 1, 1, 0};
+            const struct dd_conv conv = conv_of(&s, 16, 16);
+            struct dd_conv_needs needs = {0};
+            dd_conv_direct.needs(&info, &conv, DD_CONV_FORWARD, &needs);
+            const int pixels = n * 29 * 31, run = dd_div_up(pixels, needs.slices);
+            assert_true((needs.slices - 1) * run < pixels && needs.slices * run >= pixels);
+        }
+    }
+}
+
 /* The references' gradients of sum dy * y against central differences, which are exact here but for rounding: y is
  * linear in x and in w. */
 static double dot(const double *a, const double *b, size_t count) {
@@ -264,7 +282,8 @@ static void test_reference(void **state) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_reference), cmocka_unit_test(test_planning),
-                                       cmocka_unit_test(test_parts), cmocka_unit_test(test_all)};
+                                       cmocka_unit_test(test_slices), cmocka_unit_test(test_parts),
+                                       cmocka_unit_test(test_all)};
     int failed;
     only_algorithm = argc > 1 ? argv[1] : NULL;
     only_v = argc > 2 ? atoi(argv[2]) : 0;
