@@ -1,6 +1,6 @@
 /*
  * `depthdrop bench conv`: every distinct convolution of a network by itself, fused as the network uses it. Algorithms
- * for the same convolution take turns, so that they meet the same machine.
+ * for the same convolution take turns with each other and with the FMA peak, so that they meet the same machine.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -34,7 +34,8 @@ struct row {
     int job, launches;
     bool chosen; /* by the plan */
     struct dd_figures figures;
-    double kernel_ms; /* of the list's long kernels, by events; NaN where a library call may be longer */
+    double fma_gflops; /* the device's peak beside the row: a median */
+    double kernel_ms;  /* of the list's long kernels, by events; NaN where a library call may be longer */
     struct dd_conv_verdict verdict;
 };
 
@@ -58,7 +59,8 @@ struct bench {
     struct row *rows;
     size_t row_capacity;
     int entry_count, row_count;
-    struct dd_peak peak;
+    struct dd_peak peak; /* the best that was met */
+    struct dd_fma_probe probe;
 };
 
 /* ---- what there is to measure ---- */
@@ -149,10 +151,15 @@ static dd_status prepare_candidates(struct bench *bench, const struct entry *ent
     return DD_OK;
 }
 
-/* Round after round, a burst of each candidate. The first round lets drivers compile. */
-static dd_status time_candidates(struct bench *bench, struct candidate *candidates, int count) {
+/* Round after round, a burst of each candidate and the FMA peak. The first round lets drivers compile. */
+static dd_status time_candidates(struct bench *bench, struct candidate *candidates, int count,
+                                 struct dd_series *peaks) {
     const int warmup = bench->options->warmup > 0 ? bench->options->warmup : 1;
-    for (int round = -warmup; round < bench->iterations; round++)
+    for (int round = -warmup; round < bench->iterations; round++) {
+        double gflops;
+        DD_TRY(dd_fma_probe_run(bench->device, &bench->probe, &gflops));
+        if (round >= 0)
+            dd_series_add(peaks, gflops);
         for (int i = 0; i < count; i++) {
             const double start = dd_now();
             for (int k = 0; k < BURST; k++)
@@ -161,6 +168,7 @@ static dd_status time_candidates(struct bench *bench, struct candidate *candidat
             if (round >= 0)
                 dd_series_add(&candidates[i].series, 1e3 * (dd_now() - start) / BURST);
         }
+    }
     return DD_OK;
 }
 
@@ -183,7 +191,8 @@ static dd_status time_kernel(dd_device *device, const struct dd_launches *list, 
     return DD_OK;
 }
 
-static dd_status keep_rows(struct bench *bench, const struct entry *entry, struct candidate *candidates, int count) {
+static dd_status keep_rows(struct bench *bench, const struct entry *entry, struct candidate *candidates, int count,
+                           double fma_gflops) {
     DD_TRY(dd_grow(&bench->rows, &bench->row_capacity, (size_t)(bench->row_count + count), sizeof *bench->rows));
     for (int i = 0; i < count; i++) {
         struct candidate *candidate = &candidates[i];
@@ -193,7 +202,8 @@ static dd_status keep_rows(struct bench *bench, const struct entry *entry, struc
                             .job = candidate->job,
                             .launches = candidate->list.count,
                             .chosen = candidate->chosen,
-                            .figures = dd_series_figures(&candidate->series)};
+                            .figures = dd_series_figures(&candidate->series),
+                            .fma_gflops = fma_gflops};
         DD_TRY(time_kernel(bench->device, &candidate->list, &row->kernel_ms));
         DD_TRY(dd_conv_job_check(bench->device, row->algorithm, &entry->conv, entry->form, row->job,
                                  bench->options->seed, &row->verdict));
@@ -204,13 +214,16 @@ static dd_status keep_rows(struct bench *bench, const struct entry *entry, struc
 static dd_status measure_entry(struct bench *bench, const struct entry *entry) {
     struct candidate candidates[MAX_CANDIDATES] = {0};
     struct dd_conv_data data = {0};
+    struct dd_series peaks = {0};
     dd_status status;
     const int count = list_candidates(bench, entry, candidates);
     dd_info("%s: %d of %d convolutions", entry->name, (int)(entry - bench->entries) + 1, bench->entry_count);
     DD_GOTO(status, done, prepare_candidates(bench, entry, candidates, count, &data));
-    DD_GOTO(status, done, time_candidates(bench, candidates, count));
-    status = keep_rows(bench, entry, candidates, count);
+    DD_GOTO(status, done, dd_series_create(&peaks, bench->iterations));
+    DD_GOTO(status, done, time_candidates(bench, candidates, count, &peaks));
+    status = keep_rows(bench, entry, candidates, count, dd_series_figures(&peaks).median);
 done:
+    dd_series_free(&peaks);
     for (int i = 0; i < count; i++) {
         dd_launches_clear(&candidates[i].list);
         dd_buffer_release(bench->device, &candidates[i].kept);
@@ -234,6 +247,7 @@ static dd_status prepare(struct bench *bench) {
 
 static dd_status measure(struct bench *bench) {
     DD_TRY(dd_peak_measure(bench->device, &bench->peak));
+    DD_TRY(dd_fma_probe_create(bench->device, &bench->probe));
     for (int i = 0; i < bench->entry_count; i++)
         DD_TRY(measure_entry(bench, &bench->entries[i]));
     return dd_peak_measure(bench->device, &bench->peak);
@@ -245,8 +259,8 @@ static double row_gflops(const struct row *row) {
     return 1e-6 * dd_conv_job_flops(&row->entry->conv, row->job) / row->figures.median;
 }
 
-static double kernel_fraction(const struct bench *bench, const struct row *row) {
-    return 1e-6 * dd_conv_job_flops(&row->entry->conv, row->job) / row->kernel_ms / bench->peak.fma_gflops;
+static double kernel_fraction(const struct row *row) {
+    return 1e-6 * dd_conv_job_flops(&row->entry->conv, row->job) / row->kernel_ms / row->fma_gflops;
 }
 
 /* Milliseconds of all convolutions of the net by the chosen algorithms, forward or backward. */
@@ -258,19 +272,20 @@ static double sum_ms(const struct bench *bench, bool forward) {
     return sum;
 }
 
-static json_t *row_json(const struct bench *bench, const struct row *row) {
+static json_t *row_json(const struct row *row) {
     const struct dd_conv *conv = &row->entry->conv;
     const struct dd_conv_verdict *verdict = &row->verdict;
     const double gflops = row_gflops(row);
     return json_pack(
-        "{s:s, s:s, s:i, s:[iii], s:[iii], s:i, s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:b}",
+        "{s:s, s:s, s:i, s:[iii], s:[iii], s:i, s:i, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o, "
+        "s:b}",
         "convolution", row->entry->name, "form", form_names[row->entry->form], "count", row->entry->count, "input",
         conv->in.c, conv->in.h, conv->in.w, "output", conv->out.c, conv->out.h, conv->out.w, "kernel", conv->kernel,
         "stride", conv->stride, "direction", dd_conv_job_names[row->job], "algorithm", row->algorithm->name, "chosen",
-        row->chosen, "ms", dd_figures_json(&row->figures), "gflops", dd_number_json(gflops), "peak_fraction",
-        dd_number_json(gflops / bench->peak.fma_gflops), "kernel_ms", dd_number_json(row->kernel_ms),
-        "kernel_peak_fraction", dd_number_json(kernel_fraction(bench, row)), "launches", row->launches, "error",
-        dd_number_json(verdict->error), "bound", dd_number_json(verdict->bound), "worst_error",
+        row->chosen, "ms", dd_figures_json(&row->figures), "gflops", dd_number_json(gflops), "fma_gflops",
+        dd_number_json(row->fma_gflops), "peak_fraction", dd_number_json(gflops / row->fma_gflops), "kernel_ms",
+        dd_number_json(row->kernel_ms), "kernel_peak_fraction", dd_number_json(kernel_fraction(row)), "launches",
+        row->launches, "error", dd_number_json(verdict->error), "bound", dd_number_json(verdict->bound), "worst_error",
         dd_number_json(verdict->worst), "passed", verdict->worst <= 1);
 }
 
@@ -278,7 +293,7 @@ static dd_status print_json(const struct bench *bench, FILE *out) {
     const struct dd_bench_options *options = bench->options;
     json_t *rows = json_array();
     for (int i = 0; rows != NULL && i < bench->row_count; i++)
-        if (json_array_append_new(rows, row_json(bench, &bench->rows[i])) != 0) {
+        if (json_array_append_new(rows, row_json(&bench->rows[i])) != 0) {
             json_decref(rows);
             rows = NULL;
         }
@@ -292,7 +307,7 @@ static dd_status print_json(const struct bench *bench, FILE *out) {
                          out);
 }
 
-static void print_row(const struct bench *bench, const struct row *row, FILE *out) {
+static void print_row(const struct row *row, FILE *out) {
     const struct dd_conv *conv = &row->entry->conv;
     const double gflops = row_gflops(row);
     char shape[48];
@@ -300,23 +315,25 @@ static void print_row(const struct bench *bench, const struct row *row, FILE *ou
              conv->kernel, conv->stride);
     fprintf(out, "%-23s %-13s %5d  %-16s %c%-9s %9.3f %8.1f %6.2f %6.2f %8d  %8.1e %8.1e%s\n", shape,
             form_names[row->entry->form], row->entry->count, dd_conv_job_names[row->job], row->chosen ? '*' : ' ',
-            row->algorithm->name, row->figures.median, gflops, gflops / bench->peak.fma_gflops,
-            kernel_fraction(bench, row), row->launches, row->verdict.error, row->verdict.bound,
-            row->verdict.worst <= 1 ? "" : "  WRONG");
+            row->algorithm->name, row->figures.median, gflops, gflops / row->fma_gflops, kernel_fraction(row),
+            row->launches, row->verdict.error, row->verdict.bound, row->verdict.worst <= 1 ? "" : "  WRONG");
 }
 
 static void print_table(const struct bench *bench, FILE *out) {
     const struct dd_bench_options *options = bench->options;
     fprintf(out, "%s, %s shortcuts, batch %d, V = %d, %d rounds on %s\n", options->net, bench->shortcut, options->batch,
             bench->choice.vector, bench->iterations, bench->device->info.name);
-    fprintf(out, "FMA peak %.1f GFLOP/s, memory %.1f GB/s\n\n", bench->peak.fma_gflops, bench->peak.bandwidth_gbs);
+    fprintf(out, "FMA peak up to %.1f GFLOP/s, memory %.1f GB/s\n\n", bench->peak.fma_gflops,
+            bench->peak.bandwidth_gbs);
     fprintf(out, "%-23s %-13s %5s  %-16s %-10s %9s %8s %6s %6s %8s  %8s %8s\n", "convolution", "form", "count",
             "direction", " algorithm", "ms", "GFLOP/s", "peak", "kernel", "launches", "error", "bound");
     for (int i = 0; i < bench->row_count; i++)
-        print_row(bench, &bench->rows[i], out);
-    fprintf(out, "\nms: median; GFLOP/s: by the count of direct convolution; peak: as a fraction of the FMA peak;\n"
-                 "kernel: the same by events, without kernels below a tenth of the longest;\n"
-                 "error: largest, relative to the sum of the products' magnitudes, and what is allowed; *: chosen\n");
+        print_row(&bench->rows[i], out);
+    fprintf(
+        out,
+        "\nms: median; GFLOP/s: by the count of direct convolution; peak: as a fraction of the FMA peak\n"
+        "in turns with it, a median too; kernel: the same by events, without kernels below a tenth of the longest;\n"
+        "error: largest, relative to the sum of the products' magnitudes, and what is allowed; *: chosen\n");
     fprintf(out, "all convolutions of the net: forward %.1f ms, backward %.1f ms\n", sum_ms(bench, true),
             sum_ms(bench, false));
 }
@@ -348,6 +365,8 @@ done:
     free(bench.choice.algorithm);
     free(bench.entries);
     free(bench.rows);
+    if (bench.device != NULL)
+        dd_fma_probe_release(bench.device, &bench.probe);
     dd_workload_finish(&bench.workload);
     dd_workload_close_device(&bench.device);
     return status;

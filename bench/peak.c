@@ -72,29 +72,48 @@ static dd_status best_of(dd_device *device, const struct dd_launches *list, doub
     return DD_OK;
 }
 
-static dd_status measure_fma(dd_device *device, const struct shape *shape, double *gflops) {
-    struct dd_launches list = {0};
-    cl_mem out = NULL;
-    dd_status status;
+dd_status dd_fma_probe_create(dd_device *device, struct dd_fma_probe *probe) {
+    const struct shape shape = shape_for(&device->info);
+    const struct dd_kernel_spec spec = spec_of(&shape, "peak_fma");
     int repeats = 256;
     double seconds;
-    DD_GOTO(status, done,
-            dd_buffer_create(device, shape->items * (size_t)shape->v * sizeof(float), "peak measurement", &out));
-    const struct dd_kernel_spec spec = spec_of(shape, "peak_fma");
-    DD_GOTO(status, done, DD_ADD(&list, device, &spec, DD_MEM(out), DD_FLOAT(0.5f), DD_FLOAT(1.0f), DD_INT(repeats)));
-    DD_GOTO(status, done, time_launch(device, &list, &seconds)); /* the driver may compile now */
+    *probe = (struct dd_fma_probe){0};
+    DD_TRY(dd_buffer_create(device, shape.items * (size_t)shape.v * sizeof(float), "peak measurement", &probe->out));
+    DD_TRY(DD_ADD(&probe->list, device, &spec, DD_MEM(probe->out), DD_FLOAT(0.5f), DD_FLOAT(1.0f), DD_INT(repeats)));
+    DD_TRY(time_launch(device, &probe->list, &seconds)); /* the driver may compile now */
     for (;;) {
-        DD_GOTO(status, done, time_launch(device, &list, &seconds));
+        DD_TRY(time_launch(device, &probe->list, &seconds));
         if (seconds >= least_s || repeats >= 1 << 26)
             break;
         repeats *= 2;
-        DD_GOTO(status, done, dd_launch_set(device, &list.at[0], 3, DD_INT(repeats)));
+        DD_TRY(dd_launch_set(device, &probe->list.at[0], 3, DD_INT(repeats)));
     }
-    DD_GOTO(status, done, best_of(device, &list, &seconds));
-    *gflops = 2e-9 * (double)shape->items * shape->v * ACCUMULATORS * repeats / seconds;
+    probe->operations = 2e-9 * (double)shape.items * shape.v * ACCUMULATORS * repeats;
+    return DD_OK;
+}
+
+dd_status dd_fma_probe_run(dd_device *device, struct dd_fma_probe *probe, double *gflops) {
+    double seconds;
+    DD_TRY(dd_device_finish(device));
+    DD_TRY(time_launch(device, &probe->list, &seconds));
+    *gflops = probe->operations / seconds;
+    return DD_OK;
+}
+
+void dd_fma_probe_release(dd_device *device, struct dd_fma_probe *probe) {
+    dd_launches_clear(&probe->list);
+    dd_buffer_release(device, &probe->out);
+}
+
+static dd_status measure_fma(dd_device *device, double *gflops) {
+    struct dd_fma_probe probe;
+    double seconds;
+    dd_status status;
+    DD_GOTO(status, done, dd_fma_probe_create(device, &probe));
+    DD_GOTO(status, done, best_of(device, &probe.list, &seconds));
+    *gflops = probe.operations / seconds;
 done:
-    dd_launches_clear(&list);
-    dd_buffer_release(device, &out);
+    dd_fma_probe_release(device, &probe);
     return status;
 }
 
@@ -136,7 +155,7 @@ done:
 dd_status dd_peak_measure(dd_device *device, struct dd_peak *peak) {
     const struct shape shape = shape_for(&device->info);
     double gflops = 0, gbs = 0;
-    DD_TRY(measure_fma(device, &shape, &gflops));
+    DD_TRY(measure_fma(device, &gflops));
     DD_TRY(measure_stream(device, &shape, &gbs));
     if (gflops > peak->fma_gflops)
         peak->fma_gflops = gflops;
