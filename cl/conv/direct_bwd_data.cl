@@ -7,7 +7,7 @@
  * A slice is a run of bands (ROWS rows of dx of one image); a work-item does all channels of one slice.
  * Reads each of dz's tensors once a band (plus halo), w once per register block from the cache; writes dx once.
  * Build options: direct.clh and
- *   BLOCK_TARGETS, BLOCK_PIXELS, TAP_UNROLL, CHANNEL_UNROLL   register block
+ *   BLOCK_TARGETS, BLOCK_PIXELS, TAP_GROUP, CHANNEL_UNROLL   register block
  */
 #include "common.clh"
 
@@ -17,14 +17,13 @@
 #define BAND_ROWS ((ROWS + STRIDE - 2) / STRIDE + PHASE_TAPS)
 #define BAND_COLS ((TARGET_W - 1 + PAD) / STRIDE - PAD / STRIDE + PHASE_TAPS)
 #define ROW_PIXELS ((TARGET_W + STRIDE - 1) / STRIDE)
+/* Lines of the next band of g and z that come in with each row of taps. */
+#define BAND_LINES (ROWS * SOURCE_W * V * 4 / (STRIDE * LINE)) /* of a block */
+#define TAP_ROWS (TARGET_BLOCKS / BLOCK_TARGETS * ROWS * BLOCKS_PER_ROW * KERNEL) /* in a band and source block */
+#define SHARE ((2 * BAND_LINES + TAP_ROWS - 1) / TAP_ROWS)
 #include "conv/direct.clh"
 
 #define BANDS ((TARGET_H + ROWS - 1) / ROWS)
-
-/* While a band is computed, the next one's new rows of g and z (which follow in memory) come in, a share a block. */
-#define BLOCKS_PER_BAND (TARGET_BLOCKS / BLOCK_TARGETS * ROWS * STRIDE * BLOCKS_PER_ROW)
-#define BAND_LINES (ROWS * SOURCE_W * V * 4 / (STRIDE * LINE))
-#define SHARE ((BAND_LINES + BLOCKS_PER_BAND - 1) / BLOCKS_PER_BAND)
 
 /* Column of dz at column 0 of a band; row of dz at row 0 of the band of dx rows from y0 on. */
 #define LEFT (PAD / STRIDE - PHASE_TAPS + 1)
@@ -63,21 +62,6 @@ struct store {
     int spaced; /* only pixels whose row and column are multiples of STRIDE are added to */
 };
 
-/* Addresses of the next shares of g and z; z that of g if unused. Step from block to block. */
-struct ahead {
-    size_t g, z, step;
-};
-
-INLINE void prefetch_share(struct ahead *ahead)
-{
-    for (int s = 0; s < SOURCE_BLOCKS; s++) {
-        prefetch_lines(ahead->g + s * ahead->step, SHARE);
-        prefetch_lines(ahead->z + s * ahead->step, SHARE);
-    }
-    ahead->g += SHARE * LINE;
-    ahead->z += SHARE * LINE;
-}
-
 /* Pixels that the phase has in a cache line. */
 #if STRIDE == 1
 #define LINE_PIXELS (LINE / (V * 4))
@@ -99,13 +83,14 @@ struct reduction {
     vfloat scale, shift, mean, sum, product;
 };
 
-/* One register block of the phase whose first tap is at w: products, then the store at pixel offset of dx. */
-INLINE void convolve(const int pixels, const float *band, __global const vfloat *restrict w, struct taps taps,
-                     const struct store *store, size_t offset, struct reduction *sums)
+/* One register block of a phase, as multiply() has it: products, then the store at pixel offset of dx. */
+INLINE void convolve(const int pixels, const int columns, const float *band, __global const vfloat *restrict w,
+                     struct taps taps, const struct store *store, size_t offset, struct reduction *sums,
+                     struct ahead *ahead)
 {
     vfloat acc[BLOCK_TARGETS][BLOCK_PIXELS];
     prefetch_store(pixels, store, offset);
-    multiply(acc, pixels, band, w, taps);
+    multiply(acc, pixels, columns, band, w, taps, ahead);
     UNROLL for (int t = 0; t < BLOCK_TARGETS; t++) {
         __global vfloat *dx = store->dx + t * store->step + offset;
         if (store->kind == STORE_PLAIN) {
@@ -139,18 +124,19 @@ INLINE void convolve_row(const vfloat *band, int y0, int y, __global const vfloa
         const int x0 = (phase_x + STRIDE * PAD - PAD) % STRIDE; /* first column of the phase */
         const int width = (TARGET_W - x0 + STRIDE - 1) / STRIDE;
         store.kind = store.spaced && (y % STRIDE != 0 || x0 != 0) ? kind & ~STORE_ADD : kind;
-        const struct taps taps = {(KERNEL - phase_y + STRIDE - 1) / STRIDE, (KERNEL - phase_x + STRIDE - 1) / STRIDE,
-                                  -BAND_COLS * V, -V, STRIDE * KERNEL * V, STRIDE * V};
-        const float *from = (const float *)(band + band_row * BAND_COLS + (x0 + PAD) / STRIDE - LEFT);
-        __global const vfloat *first_tap = w + (phase_y * KERNEL + phase_x) * V;
+        const struct taps taps = {(KERNEL - phase_y + STRIDE - 1) / STRIDE, -BAND_COLS * V, STRIDE * KERNEL * V,
+                                  -STRIDE * V};
+        const int columns = (KERNEL - phase_x + STRIDE - 1) / STRIDE;
+        const int left = (x0 + PAD) / STRIDE - LEFT - (columns - 1); /* the band's column at the leftmost tap */
+        const float *from = (const float *)(band + band_row * BAND_COLS + left);
+        __global const vfloat *leftmost = w + (phase_y * KERNEL + phase_x + (columns - 1) * STRIDE) * V;
         size_t to = offset + x0;
         for (int i = 0; i < BLOCKS_PER_ROW; i++) {
-            prefetch_share(ahead);
             const int pixels = i < wide_blocks(width) ? BLOCK_PIXELS : BLOCK_PIXELS - 1;
             if (pixels == BLOCK_PIXELS)
-                convolve(BLOCK_PIXELS, from, first_tap, taps, &store, to, sums);
+                convolve(BLOCK_PIXELS, columns, from, leftmost, taps, &store, to, sums, ahead);
             else
-                convolve(BLOCK_PIXELS - 1, from, first_tap, taps, &store, to, sums);
+                convolve(BLOCK_PIXELS - 1, columns, from, leftmost, taps, &store, to, sums, ahead);
             from += pixels * V;
             to += pixels * STRIDE;
         }
@@ -175,7 +161,6 @@ __kernel DD_SINGLE void direct_backward_data(
 {
     const struct gradient how = {k1, k2, k3, relu_scale, relu_shift, gradient_kind};
     const struct store store = {dx, mask_z, (size_t)n * TARGET_H * TARGET_W, store_kind, spaced};
-    __global const vfloat *second = gradient_kind == GRADIENT_PLAIN ? g : z;
     const int slice = get_global_id(0);
     const int begin = slice * bands_per_slice, end = min(begin + bands_per_slice, n * BANDS);
     vfloat band[SOURCE_BLOCKS * BAND_PIXELS];
@@ -194,8 +179,12 @@ __kernel DD_SINGLE void direct_backward_data(
             stage(band + s * BAND_PIXELS, g + at, z + at, y0, &how, s);
         }
         const size_t next = ((size_t)image * SOURCE_H + TOP(y0) + BAND_ROWS) * SOURCE_W;
-        struct ahead ahead = {(size_t)(g + next), (size_t)(second + next),
-                              (size_t)n * SOURCE_H * SOURCE_W * sizeof(vfloat)};
+        const size_t bytes = (size_t)n * SOURCE_H * SOURCE_W * sizeof(vfloat);
+        struct ahead ahead = {{{(size_t)(g + next), bytes, BAND_LINES, SOURCE_BLOCKS},
+                               {(size_t)(z + next), bytes, BAND_LINES, SOURCE_BLOCKS}},
+                              gradient_kind == GRADIENT_PLAIN ? 1 : 2,
+                              0,
+                              0};
         for (int t = 0; t < TARGET_BLOCKS; t += BLOCK_TARGETS) {
             struct reduction block[BLOCK_TARGETS];
             for (int i = 0; i < BLOCK_TARGETS; i++)

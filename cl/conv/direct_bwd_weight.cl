@@ -5,32 +5,74 @@
  * once a band. Build options: direct.clh and
  *   IMAGES                         images in a band; more than 1 only if ROWS is TARGET_H
  *   GROUP_SOURCES, GROUP_TARGETS   channel blocks of a work-item; the last group may have fewer
+ *   BLOCK_TAPS                     KERNEL: the register block has a row of taps, so that a value is loaded once for all
+ *                                  that it meets (stride 1, SV > 1, rows of that many pixels and more); or 1
  *   BLOCK_VALUES, BLOCK_TARGETS    register block: values of x (channels, dividing SV; if SV is 1 taps, a row of them
- *                                  or all) x target blocks (dividing GROUP_TARGETS and TARGET_BLOCKS)
+ *                                  or all) x target blocks (dividing GROUP_TARGETS and TARGET_BLOCKS; 1 beside taps)
  */
 #include "common.clh"
 
 #define BAND_OF_INPUT
-#include "conv/direct.clh"
-
 #define BANDS ((TARGET_H + ROWS - 1) / ROWS)
 #define VALUES (TAPS * SV) /* of one source block that meet one pixel of dz */
 #define OUTPUT_PIXELS (ROWS * TARGET_W) /* of dz in one image of a band */
 
-/* While a band is computed, the next one's new rows of x, g and z (which follow in memory) come in, a share a sweep. */
-#define SWEEPS_PER_BAND (GROUP_TARGETS / BLOCK_TARGETS * GROUP_SOURCES * (VALUES / BLOCK_VALUES))
-#define SHARE_OF(lines) (((lines) + SWEEPS_PER_BAND - 1) / SWEEPS_PER_BAND)
-#define X_SHARE SHARE_OF(IMAGES * ROWS * STRIDE * SOURCE_W * SV * 4 / LINE)
-#define DZ_SHARE SHARE_OF(IMAGES * ROWS * TARGET_W * V * 4 / LINE)
+/* While a band is computed, the next one's new rows of x, g and z come in, a share for each row of a sweep. */
+#define SWEEPS_PER_BAND (GROUP_TARGETS / BLOCK_TARGETS * GROUP_SOURCES * (VALUES / BLOCK_VALUES / BLOCK_TAPS))
+#define X_LINES (IMAGES * ROWS * STRIDE * SOURCE_W * SV * 4 / LINE) /* of a block */
+#define DZ_LINES (IMAGES * ROWS * TARGET_W * V * 4 / LINE)
+#define ROWS_SWEPT (SWEEPS_PER_BAND * IMAGES * ROWS)
+#define SHARE ((GROUP_SOURCES * X_LINES + 2 * GROUP_TARGETS * DZ_LINES + ROWS_SWEPT - 1) / ROWS_SWEPT)
+#include "conv/direct.clh"
 
 /* Where value v of a pixel lies in the band, in floats from the pixel's first tap and channel. */
 #define VALUE_AT(v) (((v) / SV / KERNEL * BAND_COLS + (v) / SV % KERNEL) * SV + (v) % SV)
 
+#if BLOCK_TAPS > 1
+/* acc[k][v] += x[v] * dz[-k] for taps first to last - 1, constants: what column j of x adds, dz being at pixel j. */
+INLINE void add_column(vfloat acc[BLOCK_TAPS][BLOCK_VALUES], const float *x, const vfloat *dz, const int first,
+                       const int last)
+{
+    UNROLL for (int v = 0; v < BLOCK_VALUES; v++) {
+        const vfloat factor = DD_SPLAT(x[v]);
+        UNROLL for (int k = 0; k < BLOCK_TAPS; k++)
+            if (k >= first && k < last)
+                acc[k][v] = fma(dz[-k], factor, acc[k][v]);
+    }
+}
+
+/*
+ * Adds one band's products to the sums of BLOCK_VALUES channels of a row of taps. x at the first of them, dz
+ * [IMAGES][OUTPUT_PIXELS] of a block, sums at the first channel's, step unused.
+ */
+INLINE void sweep(vfloat *sums, int step, const float *x, const vfloat *dz, int images, int rows, struct ahead *ahead)
+{
+    vfloat acc[BLOCK_TAPS][BLOCK_VALUES];
+    UNROLL for (int k = 0; k < BLOCK_TAPS; k++)
+        UNROLL for (int v = 0; v < BLOCK_VALUES; v++)
+            acc[k][v] = sums[k * SV + v];
+    for (int m = 0; m < images; m++)
+        for (int r = 0; r < rows; r++) {
+            prefetch_share(ahead);
+            const float *value = x + (m * BAND_PIXELS + r * BAND_COLS) * SV;
+            const vfloat *gradient = dz + m * OUTPUT_PIXELS + r * TARGET_W;
+            UNROLL for (int j = 0; j < BLOCK_TAPS - 1; j++)
+                add_column(acc, value + j * SV, gradient + j, 0, j + 1);
+            UNROLL_BY(2) for (size_t j = BLOCK_TAPS - 1; j < TARGET_W; j++)
+                add_column(acc, value + j * SV, gradient + j, 0, BLOCK_TAPS);
+            UNROLL for (int j = 0; j < BLOCK_TAPS - 1; j++)
+                add_column(acc, value + (TARGET_W + j) * SV, gradient + TARGET_W + j, j + 1, BLOCK_TAPS);
+        }
+    UNROLL for (int k = 0; k < BLOCK_TAPS; k++)
+        UNROLL for (int v = 0; v < BLOCK_VALUES; v++)
+            sums[k * SV + v] = acc[k][v];
+}
+#else
 /*
  * Adds one band's products to BLOCK_VALUES values x BLOCK_TARGETS blocks of sums. x at the first of the values, dz at
  * the first of the blocks [.][IMAGES][OUTPUT_PIXELS], sums at both, step from target block to target block.
  */
-INLINE void sweep(vfloat *sums, int step, const float *x, const vfloat *dz, int images, int rows)
+INLINE void sweep(vfloat *sums, int step, const float *x, const vfloat *dz, int images, int rows, struct ahead *ahead)
 {
     vfloat acc[BLOCK_VALUES][BLOCK_TARGETS];
     UNROLL for (int v = 0; v < BLOCK_VALUES; v++)
@@ -38,6 +80,7 @@ INLINE void sweep(vfloat *sums, int step, const float *x, const vfloat *dz, int 
             acc[v][t] = sums[t * step + v];
     for (int m = 0; m < images; m++)
         for (int r = 0; r < rows; r++) {
+            prefetch_share(ahead);
             const float *value = x + (m * BAND_PIXELS + r * PIXEL_STEP * BAND_COLS) * SV;
             const vfloat *gradient = dz + m * OUTPUT_PIXELS + r * TARGET_W;
             UNROLL_BY(2) for (int i = 0; i < TARGET_W; i++) {
@@ -55,24 +98,7 @@ INLINE void sweep(vfloat *sums, int step, const float *x, const vfloat *dz, int 
         UNROLL for (int t = 0; t < BLOCK_TARGETS; t++)
             sums[t * step + v] = acc[v][t];
 }
-
-/* Addresses of the next shares; z that of g if unused. Steps from block to block. */
-struct ahead {
-    size_t x, g, z, x_step, dz_step;
-};
-
-INLINE void prefetch_share(struct ahead *ahead, int sources, int targets)
-{
-    for (int s = 0; s < sources; s++)
-        prefetch_lines(ahead->x + s * ahead->x_step, X_SHARE);
-    for (int t = 0; t < targets; t++) {
-        prefetch_lines(ahead->g + t * ahead->dz_step, DZ_SHARE);
-        prefetch_lines(ahead->z + t * ahead->dz_step, DZ_SHARE);
-    }
-    ahead->x += X_SHARE * LINE;
-    ahead->g += DZ_SHARE * LINE;
-    ahead->z += DZ_SHARE * LINE;
-}
+#endif
 
 /*
  * x [SOURCE_BLOCKS][n][SOURCE_H][SOURCE_W][SV], scale and shift [SOURCE_BLOCKS][SV];
@@ -89,7 +115,6 @@ __kernel DD_SINGLE void direct_backward_weights(
     __global const vfloat *relu_shift, __global vfloat *restrict part, int n, int bands_per_slice)
 {
     const struct gradient how_dz = {k1, k2, k3, relu_scale, relu_shift, gradient_kind};
-    __global const vfloat *second = gradient_kind == GRADIENT_PLAIN ? g : z;
     const int bands = (n + IMAGES - 1) / IMAGES * BANDS;
     const int begin = get_global_id(0) * bands_per_slice, end = min(begin + bands_per_slice, bands);
     const int s0 = get_global_id(1) * GROUP_SOURCES, sources = min(GROUP_SOURCES, SOURCE_BLOCKS - s0);
@@ -119,15 +144,20 @@ __kernel DD_SINGLE void direct_backward_weights(
         const size_t last = image + IMAGES - 1;
         const size_t next_x = s0 * x_step + (last * SOURCE_H + (y0 + ROWS) * STRIDE + PAD) * SOURCE_W;
         const size_t next_dz = t0 * dz_step + (last * TARGET_H + y0 + ROWS) * TARGET_W;
-        struct ahead ahead = {(size_t)(x + next_x), (size_t)(g + next_dz), (size_t)(second + next_dz),
-                              x_step * sizeof(sfloat), dz_step * sizeof(vfloat)};
+        const size_t x_bytes = x_step * sizeof(sfloat), dz_bytes = dz_step * sizeof(vfloat);
+        struct ahead ahead = {{{(size_t)(x + next_x), x_bytes, X_LINES, sources},
+                               {(size_t)(g + next_dz), dz_bytes, DZ_LINES, targets},
+                               {(size_t)(z + next_dz), dz_bytes, DZ_LINES, targets}},
+                              gradient_kind == GRADIENT_PLAIN ? 2 : 3,
+                              0,
+                              0};
         for (int t = 0; t < targets; t += BLOCK_TARGETS)
             for (int s = 0; s < sources; s++)
-                for (int v = 0; v < VALUES; v += BLOCK_VALUES) {
-                    prefetch_share(&ahead, sources, targets);
+                for (int i = 0; i < VALUES / BLOCK_TAPS; i += BLOCK_VALUES) {
+                    const int v = i / SV * BLOCK_TAPS * SV + i % SV; /* the block's first value */
                     sweep(sums + t * step + s * VALUES + v, step,
                           (const float *)(band + s * IMAGES * BAND_PIXELS) + VALUE_AT(v),
-                          dz + t * IMAGES * OUTPUT_PIXELS, images, rows);
+                          dz + t * IMAGES * OUTPUT_PIXELS, images, rows, &ahead);
                 }
     }
     for (int t = 0; t < targets; t++) {

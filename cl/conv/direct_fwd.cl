@@ -3,20 +3,19 @@
  * A slice is a run of bands (ROWS output rows of one image); a work-item does all channels of one slice.
  * Reads each x once a band (plus halo), w once per register block from the cache; writes y once.
  * Build options: direct.clh and
- *   BLOCK_TARGETS, BLOCK_PIXELS, TAP_UNROLL, CHANNEL_UNROLL   register block
+ *   BLOCK_TARGETS, BLOCK_PIXELS, TAP_GROUP, CHANNEL_UNROLL   register block
  */
 #include "common.clh"
 
 #define BAND_OF_INPUT
 #define ROW_PIXELS TARGET_W
+/* Lines of the next band that come in with each row of taps. */
+#define BAND_LINES (ROWS * STRIDE * SOURCE_W * SV * 4 / LINE) /* of a block */
+#define TAP_ROWS (TARGET_BLOCKS / BLOCK_TARGETS * ROWS * BLOCKS_PER_ROW * KERNEL) /* in a band and source block */
+#define SHARE ((BAND_LINES + TAP_ROWS - 1) / TAP_ROWS)
 #include "conv/direct.clh"
 
 #define BANDS ((TARGET_H + ROWS - 1) / ROWS)
-
-/* While a band is computed, the next one's new rows of x (which follow in memory) come in, a share a register block. */
-#define BLOCKS_PER_BAND (TARGET_BLOCKS / BLOCK_TARGETS * ROWS * BLOCKS_PER_ROW)
-#define BAND_LINES (ROWS * STRIDE * SOURCE_W * SV * 4 / LINE)
-#define SHARE ((BAND_LINES + BLOCKS_PER_BAND - 1) / BLOCKS_PER_BAND)
 
 /* Sums around a shift, so that squares do not cancel (Chan, Golub, LeVeque 1983). */
 struct statistics {
@@ -25,13 +24,14 @@ struct statistics {
 
 /* One register block: products, store at y, statistics. first: the slice's first values become the shift. */
 INLINE void convolve(const int pixels, const float *band, __global const vfloat *restrict w,
-                     __global vfloat *restrict y, size_t y_step, struct statistics *stats, bool first)
+                     __global vfloat *restrict y, size_t y_step, struct statistics *stats, bool first,
+                     struct ahead *ahead)
 {
-    const struct taps taps = {KERNEL, KERNEL, BAND_COLS * SV, SV, KERNEL * SV, SV};
+    const struct taps taps = {KERNEL, BAND_COLS * SV, KERNEL * SV, SV};
     vfloat acc[BLOCK_TARGETS][BLOCK_PIXELS];
     for (int t = 0; t < BLOCK_TARGETS; t++)
         prefetch_lines((size_t)(y + t * y_step), (pixels * V * 4 + LINE - 1) / LINE);
-    multiply(acc, pixels, band, w, taps);
+    multiply(acc, pixels, KERNEL, band, w, taps, ahead);
     UNROLL for (int t = 0; t < BLOCK_TARGETS; t++) {
         if (first)
             stats[t].shift = acc[t][0];
@@ -72,7 +72,8 @@ __kernel DD_SINGLE void direct_forward(__global const sfloat *restrict x, int pr
         const int image = b / BANDS, y0 = b % BANDS * ROWS, rows = min(ROWS, TARGET_H - y0);
         for (int s = 0; s < SOURCE_BLOCKS; s++)
             stage(band + s * BAND_PIXELS, x + s * x_step + (size_t)image * SOURCE_H * SOURCE_W, y0, how[s]);
-        size_t ahead = (size_t)(x + ((size_t)image * SOURCE_H + (y0 + ROWS) * STRIDE + PAD) * SOURCE_W);
+        const size_t next = (size_t)(x + ((size_t)image * SOURCE_H + (y0 + ROWS) * STRIDE + PAD) * SOURCE_W);
+        struct ahead ahead = {{{next, x_step * sizeof(sfloat), BAND_LINES, SOURCE_BLOCKS}}, 1, 0, 0};
         for (int t = 0; t < TARGET_BLOCKS; t += BLOCK_TARGETS) {
             struct statistics sums[BLOCK_TARGETS];
             for (int i = 0; i < BLOCK_TARGETS; i++)
@@ -81,15 +82,12 @@ __kernel DD_SINGLE void direct_forward(__global const sfloat *restrict x, int pr
                 const float *from = (const float *)(band + r * PIXEL_STEP * BAND_COLS);
                 __global vfloat *to = y + t * y_step + ((size_t)image * TARGET_H + y0 + r) * TARGET_W;
                 for (int i = 0; i < BLOCKS_PER_ROW; i++) {
-                    for (int s = 0; s < SOURCE_BLOCKS; s++)
-                        prefetch_lines(ahead + s * x_step * sizeof(sfloat), SHARE);
-                    ahead += SHARE * LINE;
                     const bool first = b == begin && r == 0 && i == 0;
                     const int pixels = i < wide_blocks(TARGET_W) ? BLOCK_PIXELS : BLOCK_PIXELS - 1;
                     if (pixels == BLOCK_PIXELS)
-                        convolve(BLOCK_PIXELS, from, w + t * WEIGHTS_PER_TARGET, to, y_step, sums, first);
+                        convolve(BLOCK_PIXELS, from, w + t * WEIGHTS_PER_TARGET, to, y_step, sums, first, &ahead);
                     else
-                        convolve(BLOCK_PIXELS - 1, from, w + t * WEIGHTS_PER_TARGET, to, y_step, sums, first);
+                        convolve(BLOCK_PIXELS - 1, from, w + t * WEIGHTS_PER_TARGET, to, y_step, sums, first, &ahead);
                     from += pixels * PIXEL_STEP * SV;
                     to += pixels;
                 }

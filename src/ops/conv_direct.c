@@ -29,8 +29,10 @@ struct plan {
     int rows;          /* target rows of a band */
     int block_targets; /* register block: target blocks ... */
     int block_pixels;  /* ... x pixels (forward, backward data) */
-    int block_values;  /* ... x values of x (backward weights) */
-    int tap_unroll, channel_unroll;
+    int block_values;  /* ... x values of x (backward weights) ... */
+    int block_taps;    /* ... x taps, all of a row or 1 (backward weights) */
+    int tap_group;     /* taps of a row that share what they load */
+    int channel_unroll;
     int images;                       /* in a band (backward weights); 1 elsewhere */
     int group_sources, group_targets; /* channel blocks of a work-item (backward weights) */
     int bands_per_slice, slices;
@@ -90,12 +92,12 @@ static void plan_pixels(const struct dd_device_info *info, const struct dd_conv 
         most--;
     plan->rows = even_rows(plan->target.h, most);
     plan->block_targets = dd_shape_blocks(plan->target) % 2 == 0 ? 2 : 1;
-    if (plan->target.v == 16) /* 32 registers; backward data has more streams, so less of each at once */
-        plan->block_pixels = plan->block_targets == 2 ? 12 : forward ? 16 : 8;
+    if (plan->target.v == 16) /* 32 registers */
+        plan->block_pixels = plan->block_targets == 2 ? 12 : 16;
     else /* 16 registers */
         plan->block_pixels = plan->block_targets == 2 ? 6 : 12;
     plan->block_pixels = dd_div_up(row, dd_div_up(row, plan->block_pixels));
-    plan->tap_unroll = plan->target.v == 16 || conv->kernel > 3 ? 1 : conv->kernel;
+    plan->tap_group = plan->target.v == 16 || plan->block_targets == 1 ? smaller(conv->kernel, 3) : 1;
     plan->channel_unroll = plan->target.v == 16 ? 4 : 8;
     plan_slices(plan, plan->target.h, smaller(SLICES_PER_UNIT * larger((int)info->compute_units, 1), MOST_SLICES));
 }
@@ -109,8 +111,11 @@ static void plan_weights(const struct dd_device_info *info, const struct dd_conv
     long x_bytes, dz_bytes; /* of one block in a band */
     int most = 8, wanted, groups;
 
-    plan->block_targets = targets % 2 == 0 && plan->source.v > 1 ? 2 : 1;
-    if (plan->source.v == 1)
+    plan->block_taps = conv->kernel == 3 && conv->stride == 1 && plan->source.v > 1 && conv->out.w >= 3 ? 3 : 1;
+    plan->block_targets = targets % 2 == 0 && plan->source.v > 1 && plan->block_taps == 1 ? 2 : 1;
+    if (plan->block_taps > 1)
+        plan->block_values = v == 16 ? 8 : 4;
+    else if (plan->source.v == 1)
         plan->block_values = conv->kernel <= 3 ? taps : conv->kernel;
     else if (v == 16)
         plan->block_values = plan->block_targets == 2 ? 8 : 16;
@@ -154,11 +159,11 @@ static void write_options(const struct dd_conv *conv, enum dd_conv_direction dir
     const size_t left = sizeof plan->options - (size_t)length;
 
     if (direction == DD_CONV_BACKWARD_WEIGHTS)
-        snprintf(end, left, "-DIMAGES=%d -DGROUP_SOURCES=%d -DGROUP_TARGETS=%d -DBLOCK_VALUES=%d", plan->images,
-                 plan->group_sources, plan->group_targets, plan->block_values);
+        snprintf(end, left, "-DIMAGES=%d -DGROUP_SOURCES=%d -DGROUP_TARGETS=%d -DBLOCK_VALUES=%d -DBLOCK_TAPS=%d",
+                 plan->images, plan->group_sources, plan->group_targets, plan->block_values, plan->block_taps);
     else
-        snprintf(end, left, "-DBLOCK_PIXELS=%d -DTAP_UNROLL=%d -DCHANNEL_UNROLL=%d", plan->block_pixels,
-                 plan->tap_unroll, smaller(plan->channel_unroll, source->v));
+        snprintf(end, left, "-DBLOCK_PIXELS=%d -DTAP_GROUP=%d -DCHANNEL_UNROLL=%d", plan->block_pixels, plan->tap_group,
+                 smaller(plan->channel_unroll, source->v));
 }
 
 static void make_plan(const struct dd_device_info *info, const struct dd_conv *conv, enum dd_conv_direction direction,
