@@ -40,7 +40,7 @@ INLINE void prefetch_input(__global const vfloat *x, int p)
 #define CHUNK_LINES (PIXELS * V * 4 / LINE) /* of a block */
 #define SWEEP_LINES ((TARGETS * CHUNK_LINES + SWEEPS - 1) / SWEEPS)
 
-/* Brings the next chunk's part of dz that falls to one call of sweep() closer; g, z: their first block from it on. */
+/* Brings a chunk's part of dz that falls to one call of sweep() closer; g, z: their first block from the chunk on. */
 INLINE void prefetch_gradient(__global const vfloat *g, __global const vfloat *z, int pixels, int call)
 {
     const int first = call * SWEEP_LINES, t = first / CHUNK_LINES;
@@ -198,7 +198,7 @@ __kernel DD_SINGLE void pointwise_backward(
             __global const vfloat *raw = x + (size_t)s * in_pixels;
             __global vfloat *to = dx + (size_t)s * in_pixels;
             for (int p = 0; p < count; p += BLOCK) {
-                for (int i = 0; i < SIDE; i++) { /* meanwhile the next chunk comes in: x here, dz below */
+                for (int i = 0; i < SIDE; i++) { /* meanwhile x of the next chunk comes in, below dz */
                     prefetch_input(raw + (size_t)i * in_pixels, p0 + PIXELS + p);
                     if (STRIDE > 1) /* else dx is g in most uses */
                         prefetch_input(to + (size_t)i * in_pixels, p0 + PIXELS + p);
@@ -214,7 +214,8 @@ __kernel DD_SINGLE void pointwise_backward(
         for (int t = 0; t < TARGETS; t += BLOCK_TARGETS)
             for (int s = 0; s < SOURCES; s++)
                 for (int v = 0; v < V; v += BLOCK_VALUES) {
-                    prefetch_gradient(g + p0 + PIXELS, second + p0 + PIXELS, pixels, call++);
+                    /* late in this chunk and needed early in one: the next is too near */
+                    prefetch_gradient(g + p0 + 2 * PIXELS, second + p0 + 2 * PIXELS, pixels, call++);
                     sweep(sums + t * STEP + s * V + v, STEP, (const float *)(xs + s * PIXELS) + v, dz + t * PIXELS,
                           count);
                 }

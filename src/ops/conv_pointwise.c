@@ -44,23 +44,24 @@ static int block_values(int v, int side) {
     return v >= 16 || side == 1 ? VALUES : VALUES_NARROW;
 }
 
-int dd_pointwise_block_options(char *options, size_t size, const struct dd_conv *conv,
-                               enum dd_conv_direction direction) {
+int dd_pointwise_block_options(char *options, size_t size, const struct dd_conv *conv, enum dd_conv_direction direction,
+                               int chunk) {
     const int v = conv->out.v, sources = dd_shape_blocks(conv->in), targets = dd_shape_blocks(conv->out);
     if (direction == DD_CONV_FORWARD) {
         const int side = side_by_side(targets);
-        return snprintf(options, size, " -DPIXELS=%d -DSIDE=%d -DBLOCK=%d", FORWARD_CHUNK, side, block_values(v, side));
+        return snprintf(options, size, " -DPIXELS=%d -DSIDE=%d -DBLOCK=%d", chunk, side, block_values(v, side));
     }
     const int side = side_by_side(sources), wide = side_by_side(targets);
-    return snprintf(options, size, " -DPIXELS=%d -DSIDE=%d -DBLOCK=%d -DBLOCK_TARGETS=%d -DBLOCK_VALUES=%d",
-                    BACKWARD_CHUNK, side, block_values(v, side), wide, wide == 1 ? v : block_values(v, wide));
+    return snprintf(options, size, " -DPIXELS=%d -DSIDE=%d -DBLOCK=%d -DBLOCK_TARGETS=%d -DBLOCK_VALUES=%d", chunk,
+                    side, block_values(v, side), wide, wide == 1 ? v : block_values(v, wide));
 }
 
 /* The build options of both kernels' heads. */
 static void write_options(char *options, size_t size, const struct dd_conv *conv, enum dd_conv_direction direction) {
     int used = snprintf(options, size, "-DV=%d -DSOURCES=%d -DTARGETS=%d -DSTRIDE=%d", conv->out.v,
                         dd_shape_blocks(conv->in), dd_shape_blocks(conv->out), conv->stride);
-    used += dd_pointwise_block_options(options + used, size - (size_t)used, conv, direction);
+    used += dd_pointwise_block_options(options + used, size - (size_t)used, conv, direction,
+                                       direction == DD_CONV_FORWARD ? FORWARD_CHUNK : BACKWARD_CHUNK);
     if (conv->stride > 1)
         snprintf(options + used, size - (size_t)used, " -DIN_H=%d -DIN_W=%d -DOUT_H=%d -DOUT_W=%d", conv->in.h,
                  conv->in.w, conv->out.h, conv->out.w);

@@ -29,6 +29,7 @@ enum {
     BANDS_PER_UNIT = 4,          /* as many bands for each compute unit */
     SLICES_LEAST = 128,          /* of forward and backward data: fewer leave a tail, more must be merged */
     SLICES_MOST = 1024,
+    SIDE_CHUNK = 16,   /* pixels of a convolution taken along at a time; 8 and 32 were slower, by little */
     ITEMS_PER_UNIT = 8 /* work-items for each compute unit, where the batch has the bands */
 };
 
@@ -356,7 +357,7 @@ static int side_options(char *options, size_t size, int used, const struct dd_co
                         enum dd_conv_direction direction) {
     const struct dd_conv side = dd_conv_beside(conv);
     used += snprintf(options + used, size - (size_t)used, " -DBESIDE=1");
-    return used + dd_pointwise_block_options(options + used, size - (size_t)used, &side, direction);
+    return used + dd_pointwise_block_options(options + used, size - (size_t)used, &side, direction, SIDE_CHUNK);
 }
 
 static int affine_flags(const struct dd_affine *affine) {
