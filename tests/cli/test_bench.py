@@ -85,6 +85,9 @@ class Bench(CliTest):
             self.assertLessEqual(row["error"], row["bound"])
             self.assertLessEqual(row["worst_error"], 1)
             self.assertGreater(row["gflops"], 0)
+            self.assertGreater(row["fma_gflops"], 0)
+            self.assertAlmostEqual(row["peak_fraction"], row["gflops"] / row["fma_gflops"],
+                                   delta=1e-5 * row["peak_fraction"])
             self.assertGreater(row["launches"], 0)
         forward = [row for row in rows if row["direction"] == "forward"]
         self.assertEqual(sum(row["count"] for row in forward), 1 + 3 * 2 + 3)  # stem, primary paths, shortcuts
