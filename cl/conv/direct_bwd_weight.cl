@@ -28,77 +28,75 @@
 /* Where value v of a pixel lies in the band, in floats from the pixel's first tap and channel. */
 #define VALUE_AT(v) (((v) / SV / KERNEL * BAND_COLS + (v) / SV % KERNEL) * SV + (v) % SV)
 
+/*
+ * A register block of sums has BLOCK_VALUES values of x beside each other for each of SIDE taps of a row, or of SIDE
+ * target blocks.
+ */
 #if BLOCK_TAPS > 1
+#define SIDE BLOCK_TAPS
+
 /* acc[k][v] += x[v] * dz[-k] for taps first to last - 1, constants: what column j of x adds, dz being at pixel j. */
-INLINE void add_column(vfloat acc[BLOCK_TAPS][BLOCK_VALUES], const float *x, const vfloat *dz, const int first,
+INLINE void add_column(vfloat acc[SIDE][BLOCK_VALUES], const float *x, const vfloat *dz, const int first,
                        const int last)
 {
     UNROLL for (int v = 0; v < BLOCK_VALUES; v++) {
         const vfloat factor = DD_SPLAT(x[v]);
-        UNROLL for (int k = 0; k < BLOCK_TAPS; k++)
+        UNROLL for (int k = 0; k < SIDE; k++)
             if (k >= first && k < last)
                 acc[k][v] = fma(dz[-k], factor, acc[k][v]);
     }
 }
 
-/*
- * Adds one band's products to the sums of BLOCK_VALUES channels of a row of taps. x at the first of them, dz
- * [IMAGES][OUTPUT_PIXELS] of a block, sums at the first channel's, step unused.
- */
-INLINE void sweep(vfloat *sums, int step, const float *x, const vfloat *dz, int images, int rows, struct ahead *ahead)
+/* Adds the products of one row; x at the block's first value under the row's first pixel, dz at that pixel. */
+INLINE void add_row(vfloat acc[SIDE][BLOCK_VALUES], const float *x, const vfloat *dz)
 {
-    vfloat acc[BLOCK_TAPS][BLOCK_VALUES];
-    UNROLL for (int k = 0; k < BLOCK_TAPS; k++)
-        UNROLL for (int v = 0; v < BLOCK_VALUES; v++)
-            acc[k][v] = sums[k * SV + v];
-    for (int m = 0; m < images; m++)
-        for (int r = 0; r < rows; r++) {
-            prefetch_share(ahead);
-            const float *value = x + (m * BAND_PIXELS + r * BAND_COLS) * SV;
-            const vfloat *gradient = dz + m * OUTPUT_PIXELS + r * TARGET_W;
-            UNROLL for (int j = 0; j < BLOCK_TAPS - 1; j++)
-                add_column(acc, value + j * SV, gradient + j, 0, j + 1);
-            UNROLL_BY(2) for (size_t j = BLOCK_TAPS - 1; j < TARGET_W; j++)
-                add_column(acc, value + j * SV, gradient + j, 0, BLOCK_TAPS);
-            UNROLL for (int j = 0; j < BLOCK_TAPS - 1; j++)
-                add_column(acc, value + (TARGET_W + j) * SV, gradient + TARGET_W + j, j + 1, BLOCK_TAPS);
-        }
-    UNROLL for (int k = 0; k < BLOCK_TAPS; k++)
-        UNROLL for (int v = 0; v < BLOCK_VALUES; v++)
-            sums[k * SV + v] = acc[k][v];
+    UNROLL for (int j = 0; j < SIDE - 1; j++)
+        add_column(acc, x + j * SV, dz + j, 0, j + 1);
+    UNROLL_BY(2) for (size_t j = SIDE - 1; j < TARGET_W; j++)
+        add_column(acc, x + j * SV, dz + j, 0, SIDE);
+    UNROLL for (int j = 0; j < SIDE - 1; j++)
+        add_column(acc, x + (TARGET_W + j) * SV, dz + TARGET_W + j, j + 1, SIDE);
 }
 #else
-/*
- * Adds one band's products to BLOCK_VALUES values x BLOCK_TARGETS blocks of sums. x at the first of the values, dz at
- * the first of the blocks [.][IMAGES][OUTPUT_PIXELS], sums at both, step from target block to target block.
- */
-INLINE void sweep(vfloat *sums, int step, const float *x, const vfloat *dz, int images, int rows, struct ahead *ahead)
+#define SIDE BLOCK_TARGETS
+
+/* The same; dz [SIDE][IMAGES][OUTPUT_PIXELS]. */
+INLINE void add_row(vfloat acc[SIDE][BLOCK_VALUES], const float *x, const vfloat *dz)
 {
-    vfloat acc[BLOCK_VALUES][BLOCK_TARGETS];
-    UNROLL for (int v = 0; v < BLOCK_VALUES; v++)
-        UNROLL for (int t = 0; t < BLOCK_TARGETS; t++)
-            acc[v][t] = sums[t * step + v];
+    UNROLL_BY(2) for (int i = 0; i < TARGET_W; i++) {
+        vfloat gradients[SIDE];
+        UNROLL for (int t = 0; t < SIDE; t++)
+            gradients[t] = dz[t * IMAGES * OUTPUT_PIXELS + i];
+        UNROLL for (int v = 0; v < BLOCK_VALUES; v++) {
+            const vfloat factor = DD_SPLAT(x[i * PIXEL_STEP * SV + VALUE_AT(v)]);
+            UNROLL for (int t = 0; t < SIDE; t++)
+                acc[t][v] = fma(gradients[t], factor, acc[t][v]);
+        }
+    }
+}
+#endif
+
+/*
+ * Adds one band's products to a register block of sums: SIDE runs of BLOCK_VALUES, step apart. x at the block's first
+ * value, dz [IMAGES][OUTPUT_PIXELS] of its first target block.
+ */
+INLINE void sweep(vfloat *sums, const int step, const float *x, const vfloat *dz, int images, int rows,
+                  struct ahead *ahead)
+{
+    vfloat acc[SIDE][BLOCK_VALUES];
+    UNROLL for (int i = 0; i < SIDE; i++)
+        UNROLL for (int v = 0; v < BLOCK_VALUES; v++)
+            acc[i][v] = sums[i * step + v];
     for (int m = 0; m < images; m++)
         for (int r = 0; r < rows; r++) {
             prefetch_share(ahead);
-            const float *value = x + (m * BAND_PIXELS + r * PIXEL_STEP * BAND_COLS) * SV;
-            const vfloat *gradient = dz + m * OUTPUT_PIXELS + r * TARGET_W;
-            UNROLL_BY(2) for (int i = 0; i < TARGET_W; i++) {
-                vfloat gradients[BLOCK_TARGETS];
-                UNROLL for (int t = 0; t < BLOCK_TARGETS; t++)
-                    gradients[t] = gradient[t * IMAGES * OUTPUT_PIXELS + i];
-                UNROLL for (int v = 0; v < BLOCK_VALUES; v++) {
-                    const vfloat factor = DD_SPLAT(value[i * PIXEL_STEP * SV + VALUE_AT(v)]);
-                    UNROLL for (int t = 0; t < BLOCK_TARGETS; t++)
-                        acc[v][t] = fma(gradients[t], factor, acc[v][t]);
-                }
-            }
+            add_row(acc, x + (m * BAND_PIXELS + r * PIXEL_STEP * BAND_COLS) * SV,
+                    dz + m * OUTPUT_PIXELS + r * TARGET_W);
         }
-    UNROLL for (int v = 0; v < BLOCK_VALUES; v++)
-        UNROLL for (int t = 0; t < BLOCK_TARGETS; t++)
-            sums[t * step + v] = acc[v][t];
+    UNROLL for (int i = 0; i < SIDE; i++)
+        UNROLL for (int v = 0; v < BLOCK_VALUES; v++)
+            sums[i * step + v] = acc[i][v];
 }
-#endif
 
 /*
  * x [SOURCE_BLOCKS][n][SOURCE_H][SOURCE_W][SV], scale and shift [SOURCE_BLOCKS][SV];
@@ -155,7 +153,7 @@ __kernel DD_SINGLE void direct_backward_weights(
             for (int s = 0; s < sources; s++)
                 for (int i = 0; i < VALUES / BLOCK_TAPS; i += BLOCK_VALUES) {
                     const int v = i / SV * BLOCK_TAPS * SV + i % SV; /* the block's first value */
-                    sweep(sums + t * step + s * VALUES + v, step,
+                    sweep(sums + t * step + s * VALUES + v, BLOCK_TAPS > 1 ? SV : step,
                           (const float *)(band + s * IMAGES * BAND_PIXELS) + VALUE_AT(v),
                           dz + t * IMAGES * OUTPUT_PIXELS, images, rows, &ahead);
                 }

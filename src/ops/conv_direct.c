@@ -97,6 +97,7 @@ static void plan_pixels(const struct dd_device_info *info, const struct dd_conv 
     else /* 16 registers */
         plan->block_pixels = plan->block_targets == 2 ? 6 : 12;
     plan->block_pixels = dd_div_up(row, dd_div_up(row, plan->block_pixels));
+    /* 16 registers hold the sums of two blocks, or of one and three weights */
     plan->tap_group = plan->target.v == 16 || plan->block_targets == 1 ? smaller(conv->kernel, 3) : 1;
     plan->channel_unroll = plan->target.v == 16 ? 4 : 8;
     plan_slices(plan, plan->target.h, smaller(SLICES_PER_UNIT * larger((int)info->compute_units, 1), MOST_SLICES));
