@@ -90,7 +90,4 @@ dd_status dd_case_gemm(dd_device *device, const struct dd_gemm_case *gemm, uint6
 dd_status dd_case_linear(dd_device *device, int classes, int features, int n, uint64_t seed,
                          struct dd_case_result *result);
 
-/** Test hook (builds with DD_TEST_HOOKS): whether DEPTHDROP_TEST_WRONG_KERNEL names a part of this case. Else false. */
-bool dd_case_made_wrong(const struct dd_case_result *result);
-
 #endif

@@ -174,8 +174,7 @@ static void compare_dz(struct dd_check *check, const struct dd_bn_case *bn, cons
     for (size_t i = 0; i < dd_shape_pixels(s) * (size_t)s.c; ++i) {
         size_t c = i / plane % (size_t)s.c;
         double dz = host[c] * v->masked[i] + host[s.c + c] * v->z[i] + host[2 * s.c + c];
-        double ratio = fabs(dz - v->dz[i]) / tolerance;
-        worst = ratio <= worst ? worst : ratio;
+        worst = dd_check_worse(worst, fabs(dz - v->dz[i]) / tolerance);
     }
     dd_check_record(check->result, "dz", worst);
 }

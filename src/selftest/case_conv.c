@@ -229,20 +229,12 @@ static double tolerance_of(const struct conv_case *c, const double *sizes, size_
     return most * relative_tolerance(c->algorithm, length);
 }
 
-/* The buffer's floats on the host; NULL after a failure. */
-static float *read_back(struct conv_case *c, cl_mem buffer, size_t count) {
-    float *values = (float *)dd_check_zeros(&c->check, (count + 1) / 2);
-    if (values)
-        c->check.status = dd_buffer_read(c->check.device, buffer, 0, count * sizeof(float), values);
-    return c->check.status == DD_OK ? values : NULL;
-}
-
 /* Statistics of y in slices of count, mean, M2, merged and compared with the reference's y, itself known to within
  * `tolerance`. */
 static void check_stats(struct conv_case *c, struct dd_partials stats, const double *y, double tolerance) {
     const struct dd_shape out = c->conv->out;
     const size_t padded = (size_t)dd_shape_padded_c(out), plane = (size_t)out.h * out.w, pixels = dd_shape_pixels(out);
-    const float *sums = read_back(c, stats.sums, (size_t)stats.slices * 3 * padded);
+    const float *sums = dd_check_read(&c->check, stats.sums, (size_t)stats.slices * 3 * padded);
     double counts = 0, means = 0, vars = 0;
     for (int ch = 0; sums && ch < out.c; ch++) {
         double count = 0, mean = 0, m2 = 0, want_mean = 0, want_m2 = 0, deviation = 0, size = 0;
@@ -263,16 +255,15 @@ static void check_stats(struct conv_case *c, struct dd_partials stats, const dou
                 deviation = fmax(deviation, d);
                 size = fmax(size, fabs(value));
             }
-        counts = fmax(counts, fabs(count - (double)pixels));
-        means = fmax(means, fabs(mean - want_mean) / (tolerance + 8 * DD_CHECK_EPSILON * size + 1e-30));
-        vars =
-            fmax(vars, fabs(m2 - want_m2) / (double)pixels /
-                           (4 * deviation * tolerance + 4 * tolerance * tolerance +
-                            32 * DD_CHECK_EPSILON * (deviation * deviation + DD_CHECK_EPSILON * size * size) + 1e-30));
-        if (isnan(count + mean + m2))
-            counts = NAN;
+        const double mean_allowed = tolerance + 8 * DD_CHECK_EPSILON * size + 1e-30,
+                     var_allowed = 4 * deviation * tolerance + 4 * tolerance * tolerance +
+                                   32 * DD_CHECK_EPSILON * (deviation * deviation + DD_CHECK_EPSILON * size * size) +
+                                   1e-30;
+        counts = dd_check_worse(counts, count == (double)pixels ? 0 : INFINITY);
+        means = dd_check_worse(means, fabs(mean - want_mean) / mean_allowed);
+        vars = dd_check_worse(vars, fabs(m2 - want_m2) / (double)pixels / var_allowed);
     }
-    dd_check_record(&c->result, "counts", isnan(counts) ? NAN : counts > 0 ? INFINITY : 0);
+    dd_check_record(&c->result, "counts", counts);
     dd_check_record(&c->result, "means", means);
     dd_check_record(&c->result, "variances", vars);
 }
@@ -427,7 +418,7 @@ static void check_sums(struct conv_case *c, struct dd_partials partials, const s
     const struct dd_shape in = c->conv->in;
     const size_t padded = (size_t)dd_shape_padded_c(in), plane = (size_t)in.h * in.w;
     const double pixels = (double)dd_shape_pixels(in);
-    const float *sums = read_back(c, partials.sums, (size_t)partials.slices * 2 * padded);
+    const float *sums = dd_check_read(&c->check, partials.sums, (size_t)partials.slices * 2 * padded);
     double ratio = 0;
     for (int ch = 0; sums && ch < in.c; ch++) {
         double got[2] = {0, 0}, expected[2] = {0, 0}, size = 0, far = 1;
@@ -446,7 +437,7 @@ static void check_sums(struct conv_case *c, struct dd_partials partials, const s
         const double allowed = 4 * sqrt(pixels) * tolerance + 8 * DD_CHECK_EPSILON * size + 1e-30;
         for (int k = 0; k < 2; k++) {
             const double error = fabs(got[k] - expected[k]) / (k ? far * allowed : allowed);
-            ratio = error <= ratio ? ratio : error;
+            ratio = dd_check_worse(ratio, error);
         }
     }
     dd_check_record(&c->result, "sums", ratio);
@@ -485,22 +476,21 @@ static void check_weights(struct conv_case *c, cl_mem dw) {
     double *want = dd_check_zeros(&c->check, c->w_count), *sizes = dd_check_zeros(&c->check, c->w_count), ratio = 0,
            tolerance;
     float *oihw = (float *)dd_check_zeros(&c->check, (c->w_count + 1) / 2);
-    float *packed = (float *)dd_check_zeros(&c->check, (floats + 1) / 2), *got = read_back(c, dw, floats);
+    float *packed = (float *)dd_check_zeros(&c->check, (floats + 1) / 2), *got = dd_check_read(&c->check, dw, floats);
     bool padded = true;
     if (c->check.status != DD_OK)
         return;
     dd_ref_conv_backward_weights(&c->ref, c->x, c->dz, want);
     dd_ref_conv_backward_weights(&c->ref, c->x_size, c->dz_size, sizes);
     tolerance = tolerance_of(c, sizes, c->w_count, dd_shape_pixels(conv->out));
-    if (dd_case_made_wrong(&c->result))
-        got[floats / 2] = got[floats / 2] * 2 + 1;
+    dd_check_spoil(&c->result, got, floats);
     dd_weight_unpack(got, o, i, k, vo, vi, oihw);
     dd_weight_pack(oihw, o, i, k, vo, vi, packed);
     for (size_t at = 0; at < floats; at++)
         padded = padded && (packed[at] == got[at] || isnan(packed[at]));
     for (size_t at = 0; at < c->w_count; at++) {
         const double error = fabs(oihw[at] - want[at]), allowed = tolerance + 1e-30;
-        ratio = error / allowed <= ratio ? ratio : error / allowed;
+        ratio = dd_check_worse(ratio, error / allowed);
     }
     dd_check_record(&c->result, "dw", ratio);
     dd_check_record(&c->result, "padding of dw", padded ? 0 : INFINITY);

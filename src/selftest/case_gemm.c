@@ -28,11 +28,10 @@ static double probe(const struct dd_gemm_case *c, const double *a, const double 
     times(a, c->transpose_a, m, k, br, abr);
     times(before, false, m, n, r, start);
     for (size_t i = 0; i < m; ++i) {
-        double got = 0, error;
+        double got = 0;
         for (size_t j = 0; j < n; ++j)
             got += after[i * n + j] * r[j];
-        error = fabs(got - abr[i] - (double)c->beta * start[i]);
-        worst = error <= worst ? worst : error;
+        worst = dd_check_worse(worst, fabs(got - abr[i] - (double)c->beta * start[i]));
     }
     return worst;
 }
@@ -75,11 +74,8 @@ dd_status dd_case_gemm(dd_device *device, const struct dd_gemm_case *c, uint64_t
         check.status = dd_buffer_read(device, gemm.c, 0, batch * m * n * sizeof(float), after);
     if (check.status != DD_OK)
         goto done;
-    if (dd_case_made_wrong(result))
-        after[batch * m * n / 2] += 1;
-    /*
-     * terms of magnitude 1/3 and 1: an element's rounding is below epsilon * k / 2, n of them add up as a random walk
-     * /
+    dd_check_spoil(result, after, batch * m * n);
+    /* terms of magnitude 1/3 and 1: an element's rounding is below epsilon * k / 2, n of them add up as a random walk
      */
     const double tolerance = DD_CHECK_EPSILON * ((double)k + 8) * (2 + sqrt((double)n));
     for (size_t i = 0; i < batch; ++i)

@@ -1,6 +1,5 @@
 /* Cases of the residual join: forward, reductions of the backward, adjoint of the subsampling shortcut. */
 #include <math.h>
-#include <stdlib.h>
 
 #include "ops/batchnorm.h"
 #include "selftest/check.h"
@@ -118,15 +117,14 @@ static void refer_sums(struct dd_shape out, const struct sums_case *c, const dou
 static void compare_sums(struct dd_check *check, const char *what, struct dd_shape out, const struct sums_case *c,
                          const double *g) {
     const int slices = c->sums.partials.slices;
-    const size_t padded = (size_t)dd_shape_padded_c(out), bytes = (size_t)slices * 2 * padded * sizeof(float);
+    const size_t padded = (size_t)dd_shape_padded_c(out), count = (size_t)slices * 2 * padded;
     const double tolerance_of_sum =
         DD_CHECK_EPSILON * (8 + 2 * (double)dd_shape_pixels(out)); /* terms of magnitude 1 */
-    float *partial = malloc(bytes);
-    if (check->status == DD_OK)
-        check->status = partial == NULL
-                            ? dd_fail(DD_ERROR_MEMORY, "out of host memory (partial sums, %zu bytes)", bytes)
-                            : dd_buffer_read(check->device, c->sums.partials.sums, 0, bytes, partial);
-    for (int k = 0; check->status == DD_OK && k < out.c; ++k) {
+    float *partial = dd_check_read(check, c->sums.partials.sums, count);
+    if (!partial)
+        return;
+    dd_check_spoil(check->result, partial, count);
+    for (int k = 0; k < out.c; ++k) {
         double want[2], got[2] = {0, 0};
         refer_sums(out, c, g, k, want);
         for (int slice = 0; slice < slices; ++slice)
@@ -135,7 +133,6 @@ static void compare_sums(struct dd_check *check, const char *what, struct dd_sha
         dd_check_record(check->result, what, fabs(got[0] - want[0]) / tolerance_of_sum);
         dd_check_record(check->result, what, fabs(got[1] - want[1]) / (4 * tolerance_of_sum)); /* |z - mean| <= 4 */
     }
-    free(partial);
 }
 
 dd_status dd_case_join_backward(dd_device *device, const struct dd_join_case *c, uint64_t seed,

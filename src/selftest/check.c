@@ -165,37 +165,36 @@ void dd_check_run(struct dd_check *check, dd_status added) {
         check->status = dd_device_finish(check->device);
 }
 
-bool dd_case_made_wrong(const struct dd_case_result *result) {
+void dd_check_spoil(const struct dd_case_result *result, float *values, size_t count) {
 #ifdef DD_TEST_HOOKS
     const char *wrong = getenv("DEPTHDROP_TEST_WRONG_KERNEL");
-    return wrong && *wrong && result->name && strstr(result->name, wrong);
+    float *value = &values[count / 2];
+    if (wrong && *wrong && result->name && (strcmp(wrong, "*") == 0 || strstr(result->name, wrong)))
+        *value = getenv("DEPTHDROP_TEST_UNWRITTEN") ? NAN : *value * 2 + 1;
 #else
-    (void)result;
-    return false;
+    (void)result, (void)values, (void)count;
 #endif
 }
 
-/* keeps the larger of both, NaN above all */
-static double worse(double a, double b) {
+double dd_check_worse(double a, double b) {
     return isnan(a) || a >= b ? a : b;
 }
 
 void dd_check_record(struct dd_case_result *result, const char *what, double ratio) {
-    result->worst = worse(result->worst, ratio);
-    if (!(ratio <= 1) && result->failure[0] == '\0')
+    result->worst = dd_check_worse(result->worst, ratio);
+    if (result->failure[0] != '\0')
+        return;
+    if (isnan(ratio))
+        snprintf(result->failure, sizeof result->failure, "%s: not a number, or not written", what);
+    else if (ratio > 1)
         snprintf(result->failure, sizeof result->failure, "%s: error %.3g times the tolerance", what, ratio);
 }
 
-/* count floats of the buffer, one of them spoilt if the test hook says so; NULL after a failure. */
-static float *read_floats(struct dd_check *check, cl_mem got, size_t count) {
+float *dd_check_read(struct dd_check *check, cl_mem buffer, size_t count) {
     float *floats = keep_array(check, count, sizeof(float));
     if (floats)
-        check->status = dd_buffer_read(check->device, got, 0, count * sizeof(float), floats);
-    if (check->status != DD_OK)
-        return NULL;
-    if (dd_case_made_wrong(check->result))
-        floats[count / 2] = floats[count / 2] * 2 + 1;
-    return floats;
+        check->status = dd_buffer_read(check->device, buffer, 0, count * sizeof(float), floats);
+    return check->status == DD_OK ? floats : NULL;
 }
 
 /* error / tolerance; NaN only where exactly one of both is NaN */
@@ -210,14 +209,16 @@ void dd_check_compare_tensor(struct dd_check *check, const char *what, struct dd
                              const double *want, double tolerance) {
     const size_t plane = (size_t)s.h * s.w;
     double ratio = 0;
-    float *floats = read_floats(check, got, dd_shape_floats(s));
+    float *floats = dd_check_read(check, got, dd_shape_floats(s));
     if (!floats)
         return;
+    dd_check_spoil(check->result, floats, dd_shape_floats(s));
     for (int c = 0; c < dd_shape_padded_c(s); ++c) {
         for (int n = 0; n < s.n; ++n) {
             for (size_t p = 0; p < plane; ++p) {
                 double expected = c < s.c ? want[((size_t)n * s.c + c) * plane + p] : 0;
-                ratio = worse(ratio, error_ratio(floats[blocked_index(s, n, c, p)], expected, c < s.c ? tolerance : 0));
+                ratio = dd_check_worse(
+                    ratio, error_ratio(floats[blocked_index(s, n, c, p)], expected, c < s.c ? tolerance : 0));
             }
         }
     }
@@ -227,11 +228,12 @@ void dd_check_compare_tensor(struct dd_check *check, const char *what, struct dd
 void dd_check_compare_vector(struct dd_check *check, const char *what, cl_mem got, const double *want, size_t count,
                              double tolerance) {
     double ratio = 0;
-    float *floats = read_floats(check, got, count);
+    float *floats = dd_check_read(check, got, count);
     if (!floats)
         return;
+    dd_check_spoil(check->result, floats, count);
     for (size_t i = 0; i < count; ++i)
-        ratio = worse(ratio, error_ratio(floats[i], want[i], tolerance));
+        ratio = dd_check_worse(ratio, error_ratio(floats[i], want[i], tolerance));
     dd_check_record(check->result, what, ratio);
 }
 

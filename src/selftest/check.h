@@ -62,6 +62,19 @@ void dd_check_compare_vector(struct dd_check *check, const char *what, cl_mem go
                              double tolerance);
 void dd_check_compare_integers(struct dd_check *check, const char *what, cl_mem got, const int *want, size_t count);
 
+/** The buffer's first `count` floats, kept until dd_check_end; NULL after a failure. */
+float *dd_check_read(struct dd_check *check, cl_mem buffer, size_t count);
+
+/**
+ * Test hook (builds with DD_TEST_HOOKS): spoils one of what a kernel is said to have made, if
+ * DEPTHDROP_TEST_WRONG_KERNEL names a part of this case, or is "*"; with DEPTHDROP_TEST_UNWRITTEN set it becomes what
+ * the place held before.
+ */
+void dd_check_spoil(const struct dd_case_result *result, float *values, size_t count);
+
+/** The worse of two errors: NaN, a place that no kernel wrote, above all. */
+double dd_check_worse(double a, double b);
+
 /** Largest magnitude of count values, at least 1: what absolute tolerances are multiples of. */
 double dd_check_magnitude(const double *values, size_t count);
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "ops/conv.h"
 #include "rt/verdict.h"
+#include "selftest/check.h"
 
 void dd_sweep_take(struct dd_sweep *sweep, dd_status status, const char *format, ...) {
     struct dd_selftest_result *line = &sweep->line;
@@ -30,10 +31,7 @@ void dd_sweep_take(struct dd_sweep *sweep, dd_status status, const char *format,
     }
     if (!right)
         line->passed = false;
-    if (status != DD_OK)
-        line->worst_error = INFINITY;
-    else if (!(sweep->result.worst <= line->worst_error))
-        line->worst_error = sweep->result.worst;
+    line->worst_error = dd_check_worse(line->worst_error, status == DD_OK ? sweep->result.worst : INFINITY);
     sweep->result = (struct dd_case_result){.name = line->kernel};
 }
 

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 
 #include "rt/verdict.h"
 #include "selftest/case.h"
+#include "selftest/check.h"
 #include "tests/support/device_test.h"
 
 static dd_device *device;
@@ -78,6 +80,41 @@ static void names_a_wrong_kernel(void **state) {
     assert_int_equal(dd_verdict_read(cache, &device->info), DD_SELFTEST_UNTESTED);
 }
 
+/* NaN is worse than anything, whatever follows it: larger errors before it and smaller ones after it hide nothing. */
+static void nan_is_worst(void **state) {
+    (void)state;
+    const double errors[] = {0.5, 100, NAN, 0.25};
+    double worst = 0;
+    for (int i = 0; i < 2; i++)
+        worst = dd_check_worse(worst, errors[i]);
+    assert_true(worst == 100);
+    assert_true(dd_check_worse(worst, 0.25) == 100);
+    for (int i = 2; i < 4; i++)
+        worst = dd_check_worse(worst, errors[i]);
+    assert_true(isnan(worst));
+}
+
+static void expect_unwritten(void *user, const struct dd_selftest_result *result) {
+    struct told *told = user;
+    told->lines++;
+    if (result->passed)
+        fail_msg("%s: a place that was not written was not found", result->kernel);
+}
+
+/* One place in the middle of a result that no kernel has written is found, by every kind of case. */
+static void finds_unwritten_places(void **state) {
+    (void)state;
+    struct dd_selftest_options options = {.quick = true, .seed = dd_test_seed(), .vector = 4};
+    struct told told = {0};
+    setenv("DEPTHDROP_TEST_UNWRITTEN", "1", 1);
+    setenv("DEPTHDROP_TEST_WRONG_KERNEL", "*", 1);
+    dd_status status = dd_selftest_run(device, &options, expect_unwritten, &told);
+    unsetenv("DEPTHDROP_TEST_WRONG_KERNEL");
+    unsetenv("DEPTHDROP_TEST_UNWRITTEN");
+    assert_int_equal(status, DD_ERROR_SELFTEST);
+    assert_true(told.lines > 20);
+}
+
 /* Refused while a kernel is wrong, tested again after it, then trusted without a word. */
 static void verdict_is_remembered(void **state) {
     (void)state;
@@ -114,10 +151,9 @@ static void driver_failures(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refuses_bad_options),
-        cmocka_unit_test(names_a_wrong_kernel),
-        cmocka_unit_test(verdict_is_remembered),
-        cmocka_unit_test(driver_failures),
+        cmocka_unit_test(refuses_bad_options),   cmocka_unit_test(names_a_wrong_kernel),
+        cmocka_unit_test(nan_is_worst),          cmocka_unit_test(finds_unwritten_places),
+        cmocka_unit_test(verdict_is_remembered), cmocka_unit_test(driver_failures),
     };
     struct dd_device_options options;
     device = dd_test_open();

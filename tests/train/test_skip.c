@@ -62,7 +62,8 @@ static void expect_near(const struct fixture *a, const struct fixture *b, int pa
     const size_t count = a->net->params[param].count;
     double difference = 0, size = 0;
     for (size_t k = 0; k < count; k++) {
-        difference = fmax(difference, fabs((double)a->momentum[param][k] - b->momentum[param][k]));
+        const double apart = fabs((double)a->momentum[param][k] - b->momentum[param][k]);
+        difference = isnan(apart) ? INFINITY : fmax(difference, apart);
         size = fmax(size, fabs((double)b->momentum[param][k]));
     }
     if (!(difference <= bound * size))
