@@ -118,6 +118,7 @@ static dd_status check_ranges(const struct dd_run_config *config) {
     DD_TRY(check_range("--batch", (double)config->batch, 1, 1 << 20));
     DD_TRY(check_range("--iterations", (double)config->iterations, config->iterations == -1 ? -1 : 0, 4294967295.0));
     DD_TRY(check_range("--epochs", (double)config->epochs, config->epochs == -1 ? -1 : 0, 1e9));
+    DD_TRY(check_range("iterations_per_epoch", (double)config->iterations_per_epoch, 0, 4294967295.0));
     DD_TRY(check_range("--gate-warmup", (double)config->gate_warmup, 0, 4294967295.0));
     DD_TRY(check_range("--dropout", config->dropout, 0, DD_MAX_DROPOUT));
     DD_TRY(check_range("--unit-dropout", config->unit_dropout, 0, DD_MAX_DROPOUT));
@@ -142,6 +143,11 @@ static dd_status check_names(const struct dd_run_config *config) {
     int vector;
     DD_TRY(dd_plan_check_algorithm(config->algorithm));
     return dd_plan_parse_vector(config->vector, &vector);
+}
+
+dd_status dd_config_check(const struct dd_run_config *config) {
+    DD_TRY(check_ranges(config));
+    return check_names(config);
 }
 
 static dd_status copy_texts(const struct dd_train_options *options, struct dd_run_config *config) {
@@ -186,8 +192,7 @@ dd_status dd_config_from_options(const struct dd_train_options *options, struct 
     if (options->iterations >= 0 && options->epochs >= 0)
         return dd_fail(DD_ERROR_USAGE, "--iterations and --epochs exclude each other");
     DD_TRY(copy_texts(options, config));
-    DD_TRY(check_ranges(config));
-    DD_TRY(check_names(config));
+    DD_TRY(dd_config_check(config));
     struct dd_schedule schedule;
     return dd_schedule_parse_drops(config->lr_drops[0] != '\0' ? config->lr_drops : NULL, 0, &schedule);
 }
@@ -284,6 +289,15 @@ static dd_status read_root(const char *path, json_t **root) {
     return DD_OK;
 }
 
+/** Somebody may have edited the file. */
+static dd_status check_loaded(const char *path, const struct dd_run_config *config) {
+    dd_status status = dd_config_check(config);
+    const int64_t v = config->chosen_vector;
+    if (status == DD_OK && v != 1 && v != 4 && v != 8 && v != 16)
+        status = dd_fail(DD_ERROR_USAGE, "\"chosen_vector\" %lld is none of 1, 4, 8 and 16", (long long)v);
+    return status == DD_ERROR_USAGE ? dd_fail_prefix(DD_ERROR_DATA, "%s: the run cannot be resumed", path) : status;
+}
+
 dd_status dd_config_load(const char *dir, struct dd_run_config *config, struct dd_config_algorithms **algorithms) {
     dd_status status;
     json_t *root = NULL;
@@ -299,6 +313,7 @@ dd_status dd_config_load(const char *dir, struct dd_run_config *config, struct d
     DD_GOTO(status, done, read_root(path, &root));
     for (int i = 0; i < FIELD_COUNT; i++)
         DD_GOTO(status, done, read_field(&fields[i], root, path, config));
+    DD_GOTO(status, done, check_loaded(path, config));
     *algorithms = dd_calloc(1, sizeof **algorithms);
     if (*algorithms == NULL) {
         status = dd_fail_memory("configuration", sizeof **algorithms);

@@ -37,12 +37,16 @@ struct dd_run_config {
  */
 dd_status dd_config_from_options(const struct dd_train_options *options, struct dd_run_config *config);
 
+/** The ranges and names that need no data, of a configuration from anywhere. DD_ERROR_USAGE. */
+dd_status dd_config_check(const struct dd_run_config *config);
+
 /** Writes DIR/config.json, with the algorithm of each convolution by its parameter's name. */
 dd_status dd_config_save(const struct dd_run_config *config, const struct dd_net *net,
                          const struct dd_plan_choice *choice, const char *dir);
 
 /**
- * Reads DIR/config.json. DD_ERROR_DATA if it is missing, damaged, or of another format version. algorithms is a handle
+ * Reads DIR/config.json. DD_ERROR_DATA if it is missing, damaged, of another format version, or fails dd_config_check.
+ * algorithms is a handle
  * for dd_config_choice, freed by dd_config_free.
  */
 struct dd_config_algorithms;

@@ -35,10 +35,8 @@ static void change_resumed(const struct dd_train_options *options, struct dd_run
         config->iterations = options->iterations;
         config->epochs = -1;
     }
-    if (options->epochs >= 0) {
+    if (options->epochs >= 0)
         config->epochs = options->epochs;
-        config->iterations = options->epochs * config->iterations_per_epoch;
-    }
     if (options->log_every >= 0)
         config->log_every = options->log_every;
     if (options->eval_every >= 0)
@@ -61,9 +59,10 @@ static dd_status load_config(struct dd_run *run) {
     DD_TRY(dd_config_load(run->dir, &run->config, &run->algorithms));
     if (options->iterations >= 0 && options->epochs >= 0)
         return dd_fail(DD_ERROR_USAGE, "--iterations and --epochs exclude each other");
-    if (options->log_every == 0)
-        return dd_fail(DD_ERROR_USAGE, "--log-every 0 is out of range: it must be at least 1");
     change_resumed(options, &run->config);
+    DD_TRY(dd_config_check(&run->config));
+    if (options->epochs >= 0)
+        run->config.iterations = run->config.epochs * run->config.iterations_per_epoch;
     return DD_OK;
 }
 

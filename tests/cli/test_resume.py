@@ -154,6 +154,26 @@ class RunFolder(CliTest):
             file.truncate(100)
         self.run_error("train", "--resume", folder, "--iterations", "2", expect=3, names=["config.json"])
 
+    def test_edited_config(self):
+        """Values that no option would be allowed to have are refused, whoever wrote them."""
+        folder = self.train("run", "--iterations", "1")
+        path = os.path.join(folder, "config.json")
+        with open(path, encoding="utf-8") as file:
+            config = json.load(file)
+        edits = [("batch", 0, "--batch"), ("batch", -128, "--batch"), ("chosen_vector", 3, "chosen_vector"),
+                 ("eval_every", 1e300, "--eval-every"), ("dropout", 1.5, "--dropout"), ("threads", -1, "--threads"),
+                 ("epochs", 1 << 62, "--epochs"), ("iterations_per_epoch", 1 << 62, "iterations_per_epoch"),
+                 ("algorithm", "magic", "magic"), ("vector", "7", "7")]
+        for key, value, names in edits:
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump({**config, key: value}, file)
+            self.run_error("train", "--resume", folder, "--iterations", "2", expect=3, names=["config.json", names])
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(config, file)
+        self.run_error("train", "--resume", folder, "--epochs", str(1 << 62), expect=2, names=["--epochs"])
+        self.run_error("train", "--resume", folder, "--log-every", "0", expect=2, names=["--log-every"])
+        self.run_program("train", "--resume", folder, "--iterations", "2")
+
     def test_other_data(self):
         """A checkpoint is continued with the data that it began with."""
         from support import write_png
