@@ -56,9 +56,8 @@ PROGRAMS = {
     "optim/sgd.cl": product(V=WIDTHS, GROUP=[64]),
     "point/dropout.cl": product(V=WIDTHS, GROUP=[64], AFFINE=[0, 1]),
     "point/join.cl": (without(product(V=WIDTHS, GROUP=[64], MAIN=[0, 1], SHORTCUT=[0, 1, 2, 3]), MAIN=0, SHORTCUT=0) +
-                      product(V=WIDTHS, GROUP=[64], MASK_RAW=[1])),
-    "point/join_bwd.cl": without(product(V=WIDTHS, GROUP=[128], MASK_RAW=[0, 1], MAIN=[0, 1], SIDE=[0, 1, 2]),
-                                 MAIN=0, SIDE=0),
+                      product(V=WIDTHS, GROUP=[64], KEEP=[0, 1], SPACED=[0, 1])),
+    "point/join_bwd.cl": without(product(V=WIDTHS, GROUP=[128], MAIN=[0, 1], SIDE=[0, 1, 2]), MAIN=0, SIDE=0),
     "pool/pool.cl": without(product(V=WIDTHS, GROUP=[64], PROLOGUE=[0, 1], PROLOGUE_RELU=[0, 1]),
                             PROLOGUE=0, PROLOGUE_RELU=1),
 }
@@ -229,6 +228,17 @@ def unlisted(sources):
            [f"{name}: listed, but there is no such source" for name in sorted(known - set(sources))]
 
 
+def unread(sources):
+    """Options above that their source does not read: their programs would all be one."""
+    faults = []
+    for name in sorted(set(sources) & set(PROGRAMS)):
+        with open(sources[name], encoding="utf-8") as file:
+            words = set(re.findall(r"\w+", file.read()))
+        options = {option for variant in PROGRAMS[name] for option in variant}
+        faults += [f"{name}: no option {option} in it" for option in sorted(options - words)]
+    return faults
+
+
 def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
@@ -239,7 +249,7 @@ def main():
             print("none of clang with libclc, ocloc is installed: nothing to compile with")
             return NO_COMPILER
         sources = expand_sources(root, folder)
-        faults = unlisted(sources)
+        faults = unlisted(sources) + unread(sources)
         jobs = [(name, [f"-D{option}={value}" for option, value in options.items()])
                 for name, variants in PROGRAMS.items() if name in sources and
                 (not parts or any(part in name for part in parts)) for options in variants]
