@@ -48,7 +48,8 @@ struct dd_dataset_options {
 /**
  * Reads the data set whole. Errors: DD_ERROR_USAGE (unknown spec), DD_ERROR_DATA (a sentence naming file, offset
  * or record, what was expected and what found; over 1 % broken images in a folder), DD_ERROR_MEMORY.
- * Broken images below the limit are left out after a warning that lists them (at most ten).
+ * Broken images below the limit are left out after a warning that lists them (at most ten). On success the caller
+ * closes *dataset by dd_dataset_close; else it is NULL.
  */
 dd_status dd_dataset_open(const struct dd_dataset_options *options, dd_dataset **dataset);
 void dd_dataset_close(dd_dataset **dataset);

@@ -23,7 +23,7 @@ struct dd_gate_options {
 
 /**
  * Errors: DD_ERROR_USAGE (unknown policy, ratio outside [0, 1], K above the number of gated units, a warm-up of policy
- * "none", ...).
+ * "none", ...), DD_ERROR_MEMORY. On success the caller frees *gate by dd_gate_destroy; else it is NULL.
  */
 dd_status dd_gate_create(const struct dd_gate_options *options, const dd_net *net, dd_gate **gate);
 void dd_gate_destroy(dd_gate **gate);
@@ -31,8 +31,8 @@ void dd_gate_destroy(dd_gate **gate);
 /** Gates of iteration (from 1): mask[unit] is 1 or 0, one byte for each unit of the net from input to output. Pure. */
 void dd_gate_draw(const dd_gate *gate, uint64_t iteration, unsigned char *mask);
 
-int dd_gate_gated_units(const dd_gate *gate);   /**< units that the policy may switch off */
-double dd_gate_expected_run(const dd_gate *gate); /**< expected number of units run in an iteration behind the warm-up */
+int dd_gate_gated_units(const dd_gate *gate);     /**< units that the policy may switch off */
+double dd_gate_expected_run(const dd_gate *gate); /**< units run in an iteration behind the warm-up, expected */
 
 /** The table of policies, for help texts: name, argument form, a line of description, where it is from. NULL past the
  * end. */

@@ -51,6 +51,7 @@ struct dd_unit_summary {
     bool first;                             /**< first unit of its stage */
     uint64_t primary_flops, shortcut_flops; /**< forward, one image */
 };
+/** Unit 0 .. unit_count - 1; DD_ERROR_USAGE beyond them. */
 dd_status dd_net_unit(const dd_net *net, int unit, struct dd_unit_summary *summary);
 
 #ifdef __cplusplus

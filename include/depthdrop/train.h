@@ -99,17 +99,23 @@ struct dd_eval_result {
 };
 
 struct dd_model_options {
-    const char *model; /**< safetensors file */
-    const char *device, *cache_dir, *algorithm, *vector;
-    int threads;
-    int batch; /**< images at once, 0: 128 */
+    const char *model;              /**< safetensors file */
+    const char *device, *cache_dir; /**< as in dd_train_options; NULL: the defaults */
+    const char *algorithm, *vector; /**< NULL: "auto" */
+    int threads;                    /**< of a CPU device; 0: all */
+    int batch;                      /**< images at once, 0: 128 */
 };
 
-/** Evaluates a model file on the data's test (or val) images. On success the caller frees the result. */
+/**
+ * Evaluates a model file on the data's test (or val) images. On success the caller frees the result. Errors:
+ * DD_ERROR_USAGE (options), DD_ERROR_DATA (the file or the data, or one does not fit the other), DD_ERROR_SELFTEST,
+ * DD_ERROR_DEVICE, DD_ERROR_MEMORY; DD_INTERRUPTED when *stop (may be NULL) became nonzero: there is no result then.
+ */
 dd_status dd_eval(const struct dd_model_options *options, const struct dd_dataset_options *data, volatile int *stop,
                   dd_train_callback callback, void *user, struct dd_eval_result *result);
 void dd_eval_result_free(struct dd_eval_result *result);
 
+/** What it points to is valid during the callback alone. */
 struct dd_prediction {
     const char *file; /**< as given */
     dd_status status; /**< DD_OK, or DD_ERROR_DATA with message set and nothing else */
@@ -138,6 +144,8 @@ struct dd_model_info {
     uint64_t tensors, bytes;
     bool has_optimizer;
 };
+/** On success the caller frees info by dd_model_info_free. DD_ERROR_DATA (a sentence naming the file), DD_ERROR_MEMORY.
+ */
 dd_status dd_model_read_info(const char *file, struct dd_model_info *info);
 void dd_model_info_free(struct dd_model_info *info);
 
@@ -181,7 +189,8 @@ typedef void (*dd_tune_callback)(void *user, const struct dd_tune_result *result
  */
 dd_status dd_tune(const struct dd_tune_options *options, volatile int *stop, dd_tune_callback callback, void *user);
 
-/** Device memory that a training step or an evaluation of this net takes, in bytes; no device needed. */
+/** Device memory that a training step or an evaluation of this net takes, in bytes; no device needed. 0: it cannot
+ * be told, for the reason in dd_error_message(). */
 uint64_t dd_train_device_bytes(const dd_net *net, int batch, int vector);
 
 #ifdef __cplusplus

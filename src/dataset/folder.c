@@ -279,13 +279,13 @@ static dd_status find_splits(const char *folder, struct folder_split *train, str
 static dd_status check_splits(const struct dd_dataset_options *options, const char *folder,
                               const struct folder_split *train, const struct folder_split *test) {
     if (options->need_train && !train->path)
-        return dd_fail(DD_ERROR_DATA, "%s: there no such folder 'train' in it: training images belong into "
+        return dd_fail(DD_ERROR_DATA, "%s: there is no folder 'train' in it: training images belong into "
                        "%s/train/<class>/", folder, folder);
     if (options->need_test && !test->path)
         return dd_fail(DD_ERROR_DATA, "%s: there is neither a folder 'test' nor 'val' in it: test images belong into "
                        "%s/test/<class>/", folder, folder);
     if (!train->path && !test->path)
-        return dd_fail(DD_ERROR_DATA, "%s: there no such folder 'train', 'test' or 'val' in it", folder);
+        return dd_fail(DD_ERROR_DATA, "%s: there is no folder 'train', 'test' or 'val' in it", folder);
     return DD_OK;
 }
 

@@ -342,9 +342,9 @@ static dd_status make_header(const char *path, const struct dd_st_tensor *tensor
     json_t *parsed = json_loadb(*text, *size, JSON_REJECT_DUPLICATES, &error);
     bool valid = parsed && json_object_size(parsed) == (size_t)tensor_count + (meta_count > 0) &&
                  *size <= MAX_HEADER_BYTES;
+    const char *reason = parsed ? "too long" : error.text;
     json_decref(parsed);
-    return valid ? DD_OK : dd_fail(DD_ERROR_INTERNAL, "%s: its header would be invalid: %s", path,
-                                   parsed ? "too long" : error.text);
+    return valid ? DD_OK : dd_fail(DD_ERROR_INTERNAL, "%s: its header would be invalid: %s", path, reason);
 }
 
 static dd_status check_tensor(const char *path, const struct dd_st_tensor *tensor) {

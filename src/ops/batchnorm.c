@@ -1,6 +1,6 @@
 /*
- * Batch normalisation: launches of cl/norm. The order of all sums is fixed by the shape and the device, so bits repeat.
- * /
+ * Batch normalisation: launches of cl/norm. The order of all sums is fixed by the shape and the device, so bits
+ * repeat.
  */
 #include <stdio.h>
 

@@ -16,7 +16,7 @@ struct dd_kernel_spec {
     const char *source;   /* name of the embedded file, e.g. "norm/bn_fwd.cl" */
     const char *kernel;   /* e.g. "bn_partials" */
     const char *options;  /* build options beside the common ones, e.g. "-DV=16"; NULL: none */
-    const char *label;    /* for messages and profiles, by the grammar of docs/kernels.md */
+    const char *label;    /* for messages and profiles: the kernel, then what tells its builds apart */
     int dims;             /* 1 .. 3 */
     size_t global[3];
     size_t local[3];      /* all 0: the driver chooses; else global is rounded up to its multiple (check bounds) */

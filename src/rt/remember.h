@@ -5,7 +5,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/** Whether the user wants nothing remembered (DEPTHDROP_NO_CACHE). */
+/** Whether binaries and tuning results are not to be kept (DEPTHDROP_NO_CACHE); verdicts and decoded images are. */
 bool dd_cache_off(void);
 
 /**

@@ -1,6 +1,6 @@
 /*
- * Cases of batch normalisation. Tolerances are multiples of float's epsilon times the magnitudes that enter a rounding.
- * /
+ * Cases of batch normalisation. Tolerances are multiples of float's epsilon times the magnitudes that enter a
+ * rounding.
  */
 #include <math.h>
 
@@ -158,8 +158,8 @@ static void refer_backward(const struct dd_bn_case *bn, struct backward_values *
 }
 
 /*
- * dz as its consumers compute it from k = k1, k2, k3, here in double: what is compared is what the vectors are worth.
- * /
+ * dz as its consumers compute it from k = k1, k2, k3, here in double: what is compared is what the vectors are
+ * worth.
  */
 static void compare_dz(struct dd_check *check, const struct dd_bn_case *bn, const struct backward_values *v,
                        const cl_mem k[3], double tolerance) {
@@ -212,10 +212,8 @@ dd_status dd_case_bn_backward(dd_device *device, const struct dd_bn_case *bn, ui
     dd_check_run(&check, dd_bn_backward_finish(device, s.c, padded, pixels, partials, &vectors, bn->gate, dgamma, dbeta,
                                                k[0], k[1], k[2], &check.list));
 
-    /*
-     * a sum of P terms of magnitude 1: rounding grows as sqrt(P), the tolerance as P; z - mean loses what |mean| takes
-     * /
-     */
+    /* a sum of P terms of magnitude 1: rounding grows as sqrt(P), the tolerance as P; z - mean loses what |mean|
+     * takes */
     const double invstd = dd_check_magnitude(v.invstd, c), spread = 4 + fabs(bn->offset);
     const double sum = eps * (8 + 2 * (double)pixels);
     const struct dd_shape row = {1, s.c, 1, 1, s.v};

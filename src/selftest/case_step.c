@@ -55,8 +55,8 @@ dd_status dd_case_loss(dd_device *device, int classes, int n, uint64_t seed, str
                            .metrics = dd_check_vector(&check, NULL, 0, DD_METRICS)};
     dd_check_run(&check, dd_loss_add(device, &loss, &check.list));
     /*
-     * exp of an argument up to 16 (its rounding enters multiplied), 3 ulp of exp itself, a sum of `classes` terms, log
-     * /
+     * exp of an argument up to 16 (its rounding enters multiplied), 3 ulp of exp itself, a sum of `classes` terms,
+     * log
      */
     const double relative = eps * (24 + classes / 8.0);
     dd_check_compare_vector(&check, "sample loss", loss.sample_loss, losses, rows, relative + 16 * eps);

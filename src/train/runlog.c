@@ -80,7 +80,8 @@ dd_status dd_runlog_cut(struct dd_runlog *log, int64_t iteration, bool evaluated
         end += length;
     }
     free(line);
-    if (ferror(log->file) || fseeko(log->file, end, SEEK_SET) != 0 || ftruncate(fileno(log->file), end) != 0)
+    if ((length < 0 && !feof(log->file)) || fseeko(log->file, end, SEEK_SET) != 0 ||
+        ftruncate(fileno(log->file), end) != 0)
         return dd_fail(DD_ERROR_DATA, "cannot cut %s back: %s", log->path, strerror(errno));
     return DD_OK;
 }

@@ -1,6 +1,6 @@
 /*
- * Batch normalisation against its reference: edge shapes, large means, slices, gates; every V and both forms of groups.
- * /
+ * Batch normalisation against its reference: edge shapes, large means, slices, gates; every V and both forms of
+ * groups.
  */
 #include <setjmp.h>
 #include <stdarg.h>
