@@ -243,8 +243,9 @@ static double conv_objective(void *user) {
 
 static void convolution(void **state) {
     (void)state;
-    static const struct dd_ref_conv shapes[] = {
-        {2, 3, 5, 4, 2, 3, 1, 1}, {1, 2, 6, 5, 3, 3, 2, 1}, {2, 3, 5, 4, 4, 1, 2, 0}, {1, 2, 9, 8, 2, 7, 2, 3}};
+    static const struct dd_ref_conv shapes[] = {{2, 3, 5, 4, 2, 3, 1, 1}, {2, 3, 5, 6, 4, 3, 1, 1},
+                                                {1, 2, 6, 5, 3, 3, 2, 1}, {1, 2, 7, 7, 3, 3, 2, 1},
+                                                {2, 3, 5, 4, 4, 1, 2, 0}, {1, 2, 9, 8, 2, 7, 2, 3}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; ++i) {
         const struct dd_ref_conv s = shapes[i];
         struct conv conv = {.shape = s};

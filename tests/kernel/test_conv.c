@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "base/philox.h"
-#include "ref/ref_conv.h"
 #include "selftest/case_conv.h"
 #include "tests/support/case_test.h"
 
@@ -225,65 +224,9 @@ static void test_slices(void **state) {
     }
 }
 
-/* The references' gradients of sum dy * y against central differences, which are exact here but for rounding: y is
- * linear in x and in w. */
-static double dot(const double *a, const double *b, size_t count) {
-    double sum = 0;
-    for (size_t i = 0; i < count; i++)
-        sum += a[i] * b[i];
-    return sum;
-}
-
-static void fill(double *values, size_t count, uint32_t stream) {
-    for (size_t i = 0; i < count; i++) {
-        uint32_t words[4];
-        dd_philox(dd_test_seed(), (uint32_t)i, stream, 0, 99, words);
-        values[i] = 2 * dd_unit_interval(words[0]) - 1;
-    }
-}
-
-/* Differences of sum dy * y(x, w) in `values`, which is x or w. */
-static void compare_differences(const struct dd_ref_conv *c, double *values, size_t count, const double *x,
-                                const double *w, const double *dy, double *y, size_t outputs, const double *gradient) {
-    for (size_t i = 0; i < count; i++) {
-        const double saved = values[i], step = 0.5;
-        double above, below;
-        values[i] = saved + step;
-        dd_ref_conv_forward(c, x, w, y);
-        above = dot(dy, y, outputs);
-        values[i] = saved - step;
-        dd_ref_conv_forward(c, x, w, y);
-        below = dot(dy, y, outputs);
-        values[i] = saved;
-        assert_true(fabs((above - below) / (2 * step) - gradient[i]) < 1e-11);
-    }
-}
-
-static void test_reference(void **state) {
-    static const struct dd_ref_conv convs[] = {
-        {2, 3, 5, 6, 4, 3, 1, 1}, {1, 2, 7, 7, 3, 3, 2, 1}, {2, 2, 6, 5, 2, 1, 2, 0}, {1, 1, 9, 8, 2, 7, 2, 3}};
-    (void)state;
-    for (int i = 0; i < 4; i++) {
-        const struct dd_ref_conv *c = &convs[i];
-        double x[256], w[256], y[256], dy[256], dx[256], dw[256];
-        const size_t inputs = (size_t)c->n * c->in_c * c->h * c->w;
-        const size_t weights = (size_t)c->out_c * c->in_c * c->kernel * c->kernel;
-        const size_t outputs = (size_t)c->n * c->out_c * dd_ref_conv_out(c, c->h) * dd_ref_conv_out(c, c->w);
-        assert_true(inputs <= 256 && weights <= 256 && outputs <= 256);
-        fill(x, inputs, 0);
-        fill(w, weights, 1);
-        fill(dy, outputs, 2);
-        dd_ref_conv_backward_data(c, dy, w, dx);
-        dd_ref_conv_backward_weights(c, x, dy, dw);
-        compare_differences(c, x, inputs, x, w, dy, y, outputs, dx);
-        compare_differences(c, w, weights, x, w, dy, y, outputs, dw);
-    }
-}
-
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_reference), cmocka_unit_test(test_planning),
-                                       cmocka_unit_test(test_slices), cmocka_unit_test(test_parts),
-                                       cmocka_unit_test(test_all)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_planning), cmocka_unit_test(test_slices),
+                                       cmocka_unit_test(test_parts), cmocka_unit_test(test_all)};
     int failed;
     only_algorithm = argc > 1 ? argv[1] : NULL;
     only_v = argc > 2 ? atoi(argv[2]) : 0;
