@@ -1,12 +1,7 @@
-/* Host-side packing into the blocked layouts of shape.h. */
+/* Host-side packing of weights into the blocked layout of shape.h. */
 #include "tensor/shape.h"
 
 #include <string.h>
-
-/* Place of pixel (y, x) of channel c of image n in [C/V][N][H][W][V]. */
-static size_t tensor_index(struct dd_shape s, int n, int c, int y, int x) {
-    return ((((size_t)(c / s.v) * s.n + n) * s.h + y) * s.w + x) * s.v + c % s.v;
-}
 
 /* Place of tap t = ky * kernel + kx of (o, i) in [O/Vo][I/Vi][K * K][Vi][Vo]. */
 static size_t weight_index(int o, int i, int t, int in_blocks, int taps, int vo, int vi) {
@@ -33,21 +28,4 @@ void dd_weight_unpack(const float *packed, int out_c, int in_c, int kernel, int 
         for (int i = 0; i < in_c; i++)
             for (int t = 0; t < taps; t++)
                 oihw[((size_t)o * in_c + i) * taps + t] = packed[weight_index(o, i, t, in_blocks, taps, vo, vi)];
-}
-
-void dd_tensor_pack(const float *nchw, struct dd_shape s, float *blocked) {
-    memset(blocked, 0, dd_shape_floats(s) * sizeof(float));
-    for (int n = 0; n < s.n; n++)
-        for (int c = 0; c < s.c; c++)
-            for (int y = 0; y < s.h; y++)
-                for (int x = 0; x < s.w; x++)
-                    blocked[tensor_index(s, n, c, y, x)] = *nchw++;
-}
-
-void dd_tensor_unpack(const float *blocked, struct dd_shape s, float *nchw) {
-    for (int n = 0; n < s.n; n++)
-        for (int c = 0; c < s.c; c++)
-            for (int y = 0; y < s.h; y++)
-                for (int x = 0; x < s.w; x++)
-                    *nchw++ = blocked[tensor_index(s, n, c, y, x)];
 }

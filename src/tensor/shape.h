@@ -43,8 +43,4 @@ size_t dd_weight_floats(int out_c, int in_c, int kernel, int vo, int vi);
 void dd_weight_pack(const float *oihw, int out_c, int in_c, int kernel, int vo, int vi, float *packed);
 void dd_weight_unpack(const float *packed, int out_c, int in_c, int kernel, int vo, int vi, float *oihw);
 
-/** NCHW [N][C][H][W] -> blocked and back, on the host. */
-void dd_tensor_pack(const float *nchw, struct dd_shape shape, float *blocked);
-void dd_tensor_unpack(const float *blocked, struct dd_shape shape, float *nchw);
-
 #endif
