@@ -134,11 +134,6 @@ void dd_buffer_release(dd_device *device, cl_mem *buffer) {
     *buffer = NULL;
 }
 
-size_t dd_buffer_align(const dd_device *device, size_t bytes) {
-    size_t alignment = device->info.base_align_bytes;
-    return (bytes + alignment - 1) / alignment * alignment;
-}
-
 static dd_status write_buffer(dd_device *device, cl_mem buffer, size_t offset, size_t bytes, const void *source,
                               cl_bool blocking) {
     if (bytes == 0)
@@ -176,16 +171,6 @@ dd_status dd_buffer_read_async(dd_device *device, cl_mem buffer, size_t offset, 
     if (event)
         *event = NULL;
     return read_buffer(device, buffer, offset, bytes, target, CL_FALSE, event);
-}
-
-dd_status dd_buffer_copy(dd_device *device, cl_mem source, size_t source_offset, cl_mem target, size_t target_offset,
-                         size_t bytes) {
-    if (bytes == 0)
-        return DD_OK;
-    cl_int code = dd_rt_injected();
-    if (code == CL_SUCCESS)
-        code = clEnqueueCopyBuffer(device->queue, source, target, source_offset, target_offset, bytes, 0, NULL, NULL);
-    return dd_cl_check(code, "copying %zu bytes on %s", bytes, device->info.name);
 }
 
 dd_status dd_buffer_zero(dd_device *device, cl_mem buffer, size_t offset, size_t bytes) {

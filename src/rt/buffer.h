@@ -16,9 +16,6 @@ dd_status dd_buffer_view(dd_device *device, cl_mem parent, size_t offset, size_t
 /** Releases (NULL is fine) and clears the handle; device may be closed later only. */
 void dd_buffer_release(dd_device *device, cl_mem *buffer);
 
-/** Rounds bytes up to the device's view alignment. */
-size_t dd_buffer_align(const dd_device *device, size_t bytes);
-
 /* Blocking transfers (they wait for all that is queued before). */
 dd_status dd_buffer_write(dd_device *device, cl_mem buffer, size_t offset, size_t bytes, const void *source);
 dd_status dd_buffer_read(dd_device *device, cl_mem buffer, size_t offset, size_t bytes, void *target);
@@ -30,8 +27,6 @@ dd_status dd_buffer_read(dd_device *device, cl_mem buffer, size_t offset, size_t
 dd_status dd_buffer_write_async(dd_device *device, cl_mem buffer, size_t offset, size_t bytes, const void *source);
 dd_status dd_buffer_read_async(dd_device *device, cl_mem buffer, size_t offset, size_t bytes, void *target,
                                cl_event *event);
-dd_status dd_buffer_copy(dd_device *device, cl_mem source, size_t source_offset, cl_mem target, size_t target_offset,
-                         size_t bytes);
 dd_status dd_buffer_zero(dd_device *device, cl_mem buffer, size_t offset, size_t bytes);
 
 /** Waits for the event, releases and clears it. A failed command gives its error. */

@@ -31,9 +31,6 @@ static dd_status set_arg(dd_device *device, const struct dd_launch *launch, int 
     case DD_ARG_FLOAT:
         code = clSetKernelArg(launch->kernel, (cl_uint)index, sizeof arg.as.f, &arg.as.f);
         break;
-    case DD_ARG_LOCAL:
-        code = clSetKernelArg(launch->kernel, (cl_uint)index, arg.as.local_bytes, NULL);
-        break;
     }
     return dd_cl_check(code, "setting argument %d of %s", index, launch->label);
 }

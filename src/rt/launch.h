@@ -22,15 +22,14 @@ struct dd_kernel_spec {
     size_t local[3];      /* all 0: the driver chooses; else global is rounded up to its multiple (check bounds) */
 };
 
-enum dd_arg_kind { DD_ARG_MEM, DD_ARG_INT, DD_ARG_FLOAT, DD_ARG_LOCAL };
+enum dd_arg_kind { DD_ARG_MEM, DD_ARG_INT, DD_ARG_FLOAT };
 struct dd_arg {
     enum dd_arg_kind kind;
-    union { cl_mem mem; cl_int i; cl_float f; size_t local_bytes; } as;
+    union { cl_mem mem; cl_int i; cl_float f; } as;
 };
 #define DD_MEM(m) ((struct dd_arg){.kind = DD_ARG_MEM, .as.mem = (m)}) /* NULL binds device->nothing */
 #define DD_INT(v) ((struct dd_arg){.kind = DD_ARG_INT, .as.i = (cl_int)(v)})
 #define DD_FLOAT(v) ((struct dd_arg){.kind = DD_ARG_FLOAT, .as.f = (cl_float)(v)})
-#define DD_LOCAL(bytes) ((struct dd_arg){.kind = DD_ARG_LOCAL, .as.local_bytes = (bytes)})
 
 /** A library call: run enqueues on device->queue; destroy (may be NULL) frees context; uses: its buffers, then NULL. */
 struct dd_call {

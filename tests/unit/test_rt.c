@@ -26,12 +26,7 @@ static const char add_source[] =
     "    int i = get_global_id(0);\n"
     "    if (i < n) x[i] += a + EXTRA;\n"
     "}\n"
-    "kernel void scale(global float *x, float f, global const int *unused) { x[get_global_id(0)] *= f; }\n"
-    "kernel void swap(global int *x, local int *t) {\n"
-    "    t[get_local_id(0)] = x[get_global_id(0)];\n"
-    "    barrier(CLK_LOCAL_MEM_FENCE);\n"
-    "    x[get_global_id(0)] = t[get_local_size(0) - 1 - get_local_id(0)];\n"
-    "}\n";
+    "kernel void scale(global float *x, float f, global const int *unused) { x[get_global_id(0)] *= f; }\n";
 static const char broken_source[] = "kernel void broken(global int *x) {\n    x[0] = no_such_name;\n}\n";
 
 const struct dd_kernel_source dd_kernel_sources[] = {
@@ -178,9 +173,6 @@ static void test_buffer_limits(void **state) {
 static void test_views(void **state) {
     (void)state;
     size_t align = device->info.base_align_bytes;
-    assert_int_equal(dd_buffer_align(device, 1), align);
-    assert_int_equal(dd_buffer_align(device, align), align);
-    assert_int_equal(dd_buffer_align(device, 0), 0);
     cl_mem buffer = new_buffer(4 * align), view;
     uint64_t before = device->allocated_bytes;
     ok(dd_buffer_view(device, buffer, 2 * align, align, &view));
@@ -203,12 +195,11 @@ static void test_queued_transfers(void **state) {
     int source[64], target[64];
     cl_event event;
     bool complete = false;
-    cl_mem a = new_buffer(sizeof source), b = new_buffer(sizeof source);
+    cl_mem a = new_buffer(sizeof source);
     for (int i = 0; i < 64; i++)
         source[i] = 5 + 3 * i;
     ok(dd_buffer_write_async(device, a, 0, sizeof source, source));
-    ok(dd_buffer_copy(device, a, 4, b, 8, 62 * sizeof *source));
-    ok(dd_buffer_read_async(device, b, 0, sizeof target, target, &event));
+    ok(dd_buffer_read_async(device, a, 4, 62 * sizeof *target, target, &event));
     ok(dd_device_flush(device));
     for (int tries = 0; !complete && tries < 10000; tries++) {
         ok(dd_event_poll(event, "reading", &complete));
@@ -219,9 +210,8 @@ static void test_queued_transfers(void **state) {
     ok(dd_event_wait(&event, "reading"));
     assert_null(event);
     dd_event_release(&event);
-    for (int i = 2; i < 64; i++)
-        assert_int_equal(target[i], source[i - 1]);
-    assert_int_equal(target[0] | target[1], 0);
+    for (int i = 0; i < 62; i++)
+        assert_int_equal(target[i], source[i + 1]);
     ok(dd_buffer_zero(device, a, 5, 6)); /* bytes 5 to 10 */
     ok(dd_buffer_read_async(device, a, 0, sizeof target, target, NULL));
     ok(dd_device_finish(device));
@@ -229,7 +219,6 @@ static void test_queued_transfers(void **state) {
     for (size_t i = 0; i < sizeof target; i++)
         assert_int_equal(((uint8_t *)target)[i], i >= 5 && i < 11 ? 0 : ((uint8_t *)source)[i]);
     dd_buffer_release(device, &a);
-    dd_buffer_release(device, &b);
     assert_int_equal(dd_rt_live_objects(), live);
 }
 
@@ -265,24 +254,15 @@ static void test_launches(void **state) {
 static void test_argument_kinds(void **state) {
     (void)state;
     struct dd_launches list = {0};
-    int group = device->info.max_work_group < 8 ? 1 : 8;
-    int host[8] = {0, 1, 2, 3, 4, 5, 6, 7};
     float factor[2] = {1.5f, -2.0f};
-    cl_mem x = new_buffer(sizeof host), f = new_buffer(sizeof factor);
-    ok(dd_buffer_write(device, x, 0, sizeof host, host));
+    cl_mem f = new_buffer(sizeof factor);
     ok(dd_buffer_write(device, f, 0, sizeof factor, factor));
-    struct dd_kernel_spec swap = {
-        .source = "test/add.cl", .kernel = "swap", .dims = 1, .global = {8}, .local = {(size_t)group}};
     struct dd_kernel_spec scale = {.source = "test/add.cl", .kernel = "scale", .dims = 1, .global = {2}};
-    ok(DD_ADD(&list, device, &swap, DD_MEM(x), DD_LOCAL((size_t)group * sizeof(int))));
     ok(DD_ADD(&list, device, &scale, DD_MEM(f), DD_FLOAT(0.5f), DD_MEM(NULL)));
     ok(dd_launches_enqueue(device, &list));
-    if (group == 8)
-        assert_ints(x, 8, 7, -1);
     ok(dd_buffer_read(device, f, 0, sizeof factor, factor));
     assert_true(factor[0] == 0.75f && factor[1] == -1.0f);
     dd_launches_clear(&list);
-    dd_buffer_release(device, &x);
     dd_buffer_release(device, &f);
 }
 
@@ -359,7 +339,7 @@ static void test_large_buffers(void **state) {
     enum { COUNT = 3 << 20 }; /* 12 MiB */
     const uint64_t before = device->allocated_bytes;
     cl_mem all = new_buffer(COUNT * sizeof(int)), end = NULL;
-    const size_t offset = dd_buffer_align(device, (COUNT - 5) * sizeof(int) - 4096);
+    const size_t align = device->info.base_align_bytes, offset = (COUNT * sizeof(int) - 4096) / align * align;
     struct dd_launches list = {0};
     struct dd_kernel_spec spec = add_spec(COUNT, NULL);
     ok(dd_buffer_zero(device, all, 0, COUNT * sizeof(int)));
@@ -427,13 +407,12 @@ static dd_status one_of_everything(void) {
     DD_GOTO(status, error, dd_buffer_view(device, buffer, 0, 64, &view));              /* 3 */
     DD_GOTO(status, error, dd_buffer_write(device, view, 0, sizeof host, host));       /* 4 */
     DD_GOTO(status, error, dd_buffer_write_async(device, view, 0, sizeof host, host)); /* 5 */
-    DD_GOTO(status, error, dd_buffer_copy(device, buffer, 0, buffer, 1024, 64));       /* 6 */
-    DD_GOTO(status, error, dd_buffer_zero(device, buffer, 1024, 64));                  /* 7 */
+    DD_GOTO(status, error, dd_buffer_zero(device, buffer, 1024, 64));                  /* 6 */
     DD_GOTO(status, error, DD_ADD(&list, device, &spec, DD_MEM(buffer), DD_INT(4), DD_INT(1)));
     DD_GOTO(status, error, dd_launches_add_call(&list, &call));
-    DD_GOTO(status, error, dd_launches_enqueue(device, &list));                               /* 8 and 9 */
-    DD_GOTO(status, error, dd_buffer_read(device, view, 0, sizeof host, host));               /* 10 */
-    DD_GOTO(status, error, dd_buffer_read_async(device, view, 0, sizeof host, host, &event)); /* 11 */
+    DD_GOTO(status, error, dd_launches_enqueue(device, &list));                               /* 7 and 8 */
+    DD_GOTO(status, error, dd_buffer_read(device, view, 0, sizeof host, host));               /* 9 */
+    DD_GOTO(status, error, dd_buffer_read_async(device, view, 0, sizeof host, host, &event)); /* 10 */
     DD_GOTO(status, error, dd_event_wait(&event, "reading"));
 error:
     dd_device_finish(device);
@@ -446,12 +425,12 @@ error:
 
 static void test_injected_failures(void **state) {
     (void)state;
-    static const char *const said[] = {"allocating", "filling", "viewing", "writing", "writing", "copying",
+    static const char *const said[] = {"allocating", "filling", "viewing", "writing", "writing",
                                        "clearing",   "add_i32", "a call",  "reading", "reading"};
     ok(one_of_everything());
     long live = dd_rt_live_objects();
     uint64_t allocated = device->allocated_bytes;
-    for (int i = 0; i < 11; i++) {
+    for (int i = 0; i < 10; i++) {
         dd_rt_inject_failure(i + 1, i % 2 ? CL_OUT_OF_RESOURCES : CL_INVALID_COMMAND_QUEUE);
         dd_status status = one_of_everything();
         if (status != (i % 2 ? DD_ERROR_MEMORY : DD_ERROR_DEVICE))
@@ -461,7 +440,7 @@ static void test_injected_failures(void **state) {
         assert_int_equal(dd_rt_live_objects(), live);
         assert_int_equal(device->allocated_bytes, allocated);
     }
-    dd_rt_inject_failure(12, CL_OUT_OF_RESOURCES);
+    dd_rt_inject_failure(11, CL_OUT_OF_RESOURCES);
     ok(one_of_everything());
     dd_rt_inject_failure(0, CL_SUCCESS);
     ok(one_of_everything());
