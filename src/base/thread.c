@@ -34,7 +34,7 @@ static void *work(void *argument) {
     }
 }
 
-dd_status dd_parallel_for(int count, int threads, void (*body)(void *user, int index), void *user) {
+void dd_parallel_for(int count, int threads, void (*body)(void *user, int index), void *user) {
     struct loop loop = {.count = count, .body = body, .user = user};
     atomic_init(&loop.next, 0);
     if (threads <= 0)
@@ -50,5 +50,4 @@ dd_status dd_parallel_for(int count, int threads, void (*body)(void *user, int i
     work(&loop);
     for (int i = 0; i < helpers; i++)
         pthread_join(started[i], NULL);
-    return DD_OK;
 }

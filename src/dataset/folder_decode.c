@@ -135,7 +135,7 @@ static dd_status settle_broken(struct decoding *decoding, char **warning) {
 static dd_status decode_all(struct decoding *decoding, int threads, char **warning) {
     decoding->reported = dd_now();
     dd_info("decoding %zu images in %s", decoding->split->count, decoding->split->path);
-    DD_TRY(dd_parallel_for((int)decoding->split->count, threads, decode_item, decoding));
+    dd_parallel_for((int)decoding->split->count, threads, decode_item, decoding);
     if (decoding->no_memory)
         return dd_fail(DD_ERROR_MEMORY, "%s: out of host memory while decoding", decoding->split->path);
     DD_TRY(settle_broken(decoding, warning));

@@ -147,7 +147,8 @@ static dd_status draw_split(const struct dd_dataset_options *options, const char
     DD_TRY(dd_images_create(images, split, count, 3, SIDE, SIDE));
     struct drawing drawing = {.images = images, .seed = options->seed != 0 ? options->seed : built_in_seed,
                               .split = number};
-    return dd_parallel_for(count, options->threads, draw_image, &drawing);
+    dd_parallel_for(count, options->threads, draw_image, &drawing);
+    return DD_OK;
 }
 
 dd_status dd_shapes_open(const struct dd_dataset_options *options, const char *folder, dd_dataset *dataset) {

@@ -389,11 +389,11 @@ static void test_parallel_for(void **state) {
     for (int t = 0; t < 4; t++) {
         for (int i = 0; i < 5000; i++)
             atomic_store(&visits[i], 0);
-        assert_int_equal(dd_parallel_for(4999, threads[t], visit, visits), DD_OK);
+        dd_parallel_for(4999, threads[t], visit, visits);
         for (int i = 0; i < 5000; i++)
             assert_int_equal(atomic_load(&visits[i]), i < 4999);
     }
-    assert_int_equal(dd_parallel_for(0, 4, visit, NULL), DD_OK);
+    dd_parallel_for(0, 4, visit, NULL);
     assert_true(dd_processor_count() >= 1);
 }
 
