@@ -37,7 +37,6 @@ struct dd_dataset_options {
     const char *cache_dir; /**< decoded folders are kept below it; NULL: $XDG_CACHE_HOME/depthdrop */
     bool no_cache;
     int threads;                /**< decoding threads; 0: as many as processors */
-    uint64_t seed;              /**< of `shapes` alone */
     char *const *model_classes; /**< eval by a model: its class names in label order, which labels then follow; NULL:
                                    the data's own */
     int model_class_count;

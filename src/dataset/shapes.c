@@ -15,7 +15,7 @@
 
 enum { SIDE = 32, PLANE = SIDE * SIDE, CLASSES = 10, TRAIN_COUNT = 5120, TEST_COUNT = 1024 };
 
-static const uint64_t built_in_seed = 0x5eed0f5a9e5;
+static const uint64_t seed = 0x5eed0f5a9e5;
 
 /* A figure, in its own coordinates: u, v in -1 .. 1. Every one looks the same mirrored left to right. */
 typedef bool (*inside_figure)(double u, double v);
@@ -74,7 +74,6 @@ static const struct figure { const char *name; inside_figure inside; } figures[C
 
 struct drawing {
     struct dd_images *images;
-    uint64_t seed;
     uint32_t split;
 };
 
@@ -88,14 +87,13 @@ struct scene {
 
 /* Uniform numbers from counters (image, block, DD_STREAM_SHAPES, split), a word each. */
 struct stream {
-    uint64_t seed;
     uint32_t image, split, used;
     uint32_t words[4];
 };
 
 static double next_number(struct stream *stream) {
     if (stream->used % 4 == 0)
-        dd_philox(stream->seed, stream->image, stream->used / 4, DD_STREAM_SHAPES, stream->split, stream->words);
+        dd_philox(seed, stream->image, stream->used / 4, DD_STREAM_SHAPES, stream->split, stream->words);
     return dd_unit_interval(stream->words[stream->used++ % 4]);
 }
 
@@ -126,7 +124,7 @@ static double coverage(const struct scene *scene, inside_figure inside, int row,
 
 static void draw_image(void *user, int index) {
     const struct drawing *drawing = user;
-    struct stream stream = {.seed = drawing->seed, .image = (uint32_t)index, .split = drawing->split};
+    struct stream stream = {.image = (uint32_t)index, .split = drawing->split};
     struct scene scene;
     uint8_t *pixels = drawing->images->pixels + (size_t)index * 3 * PLANE;
     int label = index % CLASSES;
@@ -145,8 +143,7 @@ static void draw_image(void *user, int index) {
 static dd_status draw_split(const struct dd_dataset_options *options, const char *split, int count, uint32_t number,
                             struct dd_images *images) {
     DD_TRY(dd_images_create(images, split, count, 3, SIDE, SIDE));
-    struct drawing drawing = {.images = images, .seed = options->seed != 0 ? options->seed : built_in_seed,
-                              .split = number};
+    struct drawing drawing = {.images = images, .split = number};
     dd_parallel_for(count, options->threads, draw_image, &drawing);
     return DD_OK;
 }

@@ -11,15 +11,14 @@
 
 #include "support/scratch.h"
 
-static dd_dataset *open_shapes(uint64_t seed, int threads) {
-    struct dd_dataset_options options = {.spec = "shapes", .need_train = true, .need_test = true, .seed = seed,
-                                         .threads = threads};
+static dd_dataset *open_shapes(int threads) {
+    struct dd_dataset_options options = {.spec = "shapes", .need_train = true, .need_test = true, .threads = threads};
     return scratch_open(&options, DD_OK, NULL);
 }
 
 static void test_shape_and_classes(void **state) {
     (void)state;
-    dd_dataset *dataset = open_shapes(0, 0);
+    dd_dataset *dataset = open_shapes(0);
     int counts[10] = {0};
     assert_int_equal(dataset->classes, 10);
     assert_true(dataset->train.count == 5120 && dataset->test.count == 1024);
@@ -37,14 +36,12 @@ static void test_shape_and_classes(void **state) {
 /* The hash is written down: whoever changes the drawing changes everybody's results. */
 static void test_same_bytes(void **state) {
     (void)state;
-    dd_dataset *one = open_shapes(0, 1), *three = open_shapes(0, 3), *other = open_shapes(9, 0);
+    dd_dataset *one = open_shapes(1), *three = open_shapes(3);
     assert_true(one->train.hash == three->train.hash && one->test.hash == three->test.hash);
-    assert_true(one->train.hash != other->train.hash);
     assert_int_equal(one->train.hash, 0x712f98ea6062caf5);
     assert_int_equal(one->test.hash, 0x4e877110f6a9a06b);
     dd_dataset_close(&one);
     dd_dataset_close(&three);
-    dd_dataset_close(&other);
 }
 
 static void test_one_split(void **state) {
