@@ -44,7 +44,6 @@ static void log_message(void *user, dd_log_level level, const char *message) {
     if (level > target->most)
         return;
     switch (level) {
-    case DD_LOG_ERROR:
     case DD_LOG_INFO:
         cli_say("%s", message);
         break;
