@@ -148,9 +148,9 @@ void dd_store_destroy(struct dd_plan *plan) {
 
 /* ---- to and from the file's order ---- */
 
-/** The buffer that holds parameter `param` in `set`, or NULL if there is none. */
-static cl_mem set_buffer(const struct dd_plan *plan, const struct dd_param *param, enum dd_plan_set set) {
-    if (param->trainable)
+/** The buffer that holds the trainable parameters, or the statistics, of `set`, or NULL if there is none. */
+static cl_mem set_buffer(const struct dd_plan *plan, bool trainable, enum dd_plan_set set) {
+    if (trainable)
         return set == DD_SET_VALUE ? plan->store.values : set == DD_SET_MOMENTUM ? plan->store.momentum : NULL;
     return set == DD_SET_VALUE ? plan->store.running : set == DD_SET_RECALIBRATED ? plan->store.recalibrated : NULL;
 }
@@ -190,8 +190,7 @@ static size_t set_floats(const struct dd_plan *plan, bool trainable) {
 static dd_status transfer(struct dd_plan *plan, enum dd_plan_set set, bool trainable, float *const *values,
                           bool to_device) {
     const struct dd_net *net = plan->net;
-    const struct dd_param like = {.trainable = trainable};
-    cl_mem buffer = set_buffer(plan, &like, set);
+    cl_mem buffer = set_buffer(plan, trainable, set);
     if (buffer == NULL)
         return DD_OK;
     const size_t bytes = set_floats(plan, trainable) * sizeof(float);
