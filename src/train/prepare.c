@@ -94,7 +94,7 @@ static dd_status check_names(const struct dd_run_config *config) {
  */
 static dd_status cut_log(struct dd_run *run, int64_t iteration) {
     const bool evaluated = iteration < run->config.iterations || !dd_run_recalibrates(run) || run->recalibrated;
-    return dd_runlog_cut(&run->log, iteration, evaluated, run->config.val_split > 0 ? "val" : run->best_split);
+    return dd_runlog_cut(&run->log, iteration, evaluated, run->best_split);
 }
 
 /** Looks at the checkpoint before any data is read: is it this run's, and has it reached its end, last evaluation

@@ -65,11 +65,10 @@ static dd_status queue_step(struct dd_run *run) {
 /** NaN after the first step of this process: drivers compile kernels in it. */
 static double seconds_left(const struct dd_run *run) {
     const double left = (double)(run->config.iterations - run->iteration);
-    return run->line_count > 0 && run->iteration > run->started + 1 ? left * run->line_s / (double)run->line_count
-                                                                    : NAN;
+    return run->iteration > run->started + 1 ? left * run->line_s / (double)run->line_count : NAN;
 }
 
-static void report(const struct dd_run *run, const struct dd_step_result *step, bool logged) {
+static void report(const struct dd_run *run, bool logged) {
     if (run->callback == NULL)
         return;
     const double count = (double)run->line_count, batch = (double)run->config.batch;
@@ -78,7 +77,7 @@ static void report(const struct dd_run *run, const struct dd_step_result *step, 
                                                .iterations = run->config.iterations,
                                                .epoch = dd_run_epoch(run, run->iteration),
                                                .epochs = dd_run_epoch(run, run->config.iterations),
-                                               .loss = count > 0 ? run->loss_sum / count : step->loss,
+                                               .loss = run->loss_sum / count,
                                                .error = run->wrong_sum / (count * batch),
                                                .images_per_s = run->line_s > 0 ? count * batch / run->line_s : NAN,
                                                .units_run = run->units_sum / count,
@@ -116,7 +115,7 @@ static dd_status take_result(struct dd_run *run, const struct dd_step_result *st
                         run->iteration == run->config.iterations || !finite;
     if (logged)
         DD_TRY(write_line(run, step));
-    report(run, step, logged);
+    report(run, logged);
     if (logged) {
         run->loss_sum = run->wrong_sum = run->units_sum = run->line_s = 0;
         run->line_count = 0;
