@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "tensor/shape.h"
 
 const struct dd_shortcut_entry dd_shortcuts[] = {
     {"identity", DD_SHORTCUT_IDENTITY, "the input; at a change of dimension every other pixel and zero channels"},
@@ -18,10 +19,6 @@ const struct dd_shortcut_entry dd_shortcuts[] = {
 };
 
 enum { PARAMS_PER_CONV = 5, PARAMS_OF_CLASSIFIER = 2 };
-
-int dd_layer_out_size(int in, int kernel, int stride, int pad) {
-    return (in + 2 * pad - kernel) / stride + 1;
-}
 
 dd_status dd_net_reserve(dd_net *net, int units, int convolutions) {
     size_t params = (size_t)convolutions * PARAMS_PER_CONV + PARAMS_OF_CLASSIFIER;
@@ -72,8 +69,8 @@ void dd_net_add_conv(dd_net *net, const struct dd_layer_name *name, const struct
     layer->pad = shape->pad;
     layer->in_h = shape->in_h;
     layer->in_w = shape->in_w;
-    layer->out_h = dd_layer_out_size(shape->in_h, shape->kernel, shape->stride, shape->pad);
-    layer->out_w = dd_layer_out_size(shape->in_w, shape->kernel, shape->stride, shape->pad);
+    layer->out_h = dd_window_out(shape->in_h, shape->kernel, shape->stride, shape->pad);
+    layer->out_w = dd_window_out(shape->in_w, shape->kernel, shape->stride, shape->pad);
 
     struct dd_param *weight = add_param(net, name->conv, "weight", DD_PARAM_CONV);
     weight->unit = name->unit;

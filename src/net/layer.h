@@ -19,9 +19,6 @@ struct dd_layer_shape {
     int in_c, in_h, in_w, out_c, kernel, stride, pad;
 };
 
-/** Rows (columns) behind a window of size kernel that moves by stride over in rows with pad rows on either side. */
-int dd_layer_out_size(int in, int kernel, int stride, int pad);
-
 /** Makes room for units units, convolutions convolutions with BN, and the classifier. DD_ERROR_MEMORY. */
 dd_status dd_net_reserve(dd_net *net, int units, int convolutions);
 

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "net/layer.h"
+#include "tensor/shape.h"
 
 enum {
     MIN_SIDE = 8,
@@ -133,8 +134,8 @@ static void add_unit(dd_net *net, const struct form *form, int stage, int positi
     unit->in_w = in[2];
     unit->stride = stage > 0 && position == 0 ? 2 : 1;
     unit->out_c = form->bottleneck ? width * BOTTLENECK_EXPANSION : width;
-    unit->out_h = dd_layer_out_size(unit->in_h, 3, unit->stride, 1);
-    unit->out_w = dd_layer_out_size(unit->in_w, 3, unit->stride, 1);
+    unit->out_h = dd_window_out(unit->in_h, 3, unit->stride, 1);
+    unit->out_w = dd_window_out(unit->in_w, 3, unit->stride, 1);
     unit->convs = form->bottleneck ? 3 : 2;
     for (int i = 0; i < unit->convs; i++) {
         char conv[48], bn[48];
@@ -161,8 +162,8 @@ static void add_stem(dd_net *net, const struct form *form) {
         net->pool_kernel = 3;
         net->pool_stride = 2;
         net->pool_pad = 1;
-        net->body_h = dd_layer_out_size(net->body_h, 3, 2, 1);
-        net->body_w = dd_layer_out_size(net->body_w, 3, 2, 1);
+        net->body_h = dd_window_out(net->body_h, 3, 2, 1);
+        net->body_w = dd_window_out(net->body_w, 3, 2, 1);
     }
 }
 
