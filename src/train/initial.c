@@ -24,13 +24,6 @@ static bool passed_over(const char *name) {
            ends_with(name, ".num_batches_tracked");
 }
 
-static bool same_shape(const struct dd_st_tensor *tensor, const struct dd_param *param) {
-    bool same = tensor->rank == param->rank;
-    for (int i = 0; same && i < param->rank; i++)
-        same = tensor->dims[i] == param->dims[i];
-    return same;
-}
-
 static bool is_last_layer(const struct dd_param *param) {
     return param->kind == DD_PARAM_FC_WEIGHT || param->kind == DD_PARAM_FC_BIAS;
 }
@@ -39,21 +32,14 @@ static bool is_last_layer(const struct dd_param *param) {
 static bool last_layer_fits(const struct dd_run *run) {
     const struct dd_st_tensor *weight = dd_st_find(&run->initial, "fc.weight"),
                               *bias = dd_st_find(&run->initial, "fc.bias");
-    return (weight == NULL || same_shape(weight, &run->net->params[run->net->fc_weight])) &&
-           (bias == NULL || same_shape(bias, &run->net->params[run->net->fc_bias]));
+    return (weight == NULL || dd_model_tensor_fits(weight, &run->net->params[run->net->fc_weight])) &&
+           (bias == NULL || dd_model_tensor_fits(bias, &run->net->params[run->net->fc_bias]));
 }
 
 /** The file's tensor for parameter i, NULL if there is none to take. */
 static const struct dd_st_tensor *find(const struct dd_run *run, int i, bool last_layer) {
     const struct dd_param *param = &run->net->params[i];
     return is_last_layer(param) && !last_layer ? NULL : dd_st_find(&run->initial, param->name);
-}
-
-static int find_param(const struct dd_net *net, const char *name) {
-    for (int i = 0; i < net->param_count; i++)
-        if (strcmp(net->params[i].name, name) == 0)
-            return i;
-    return -1;
 }
 
 /* ---- messages ---- */
@@ -105,7 +91,7 @@ dd_status dd_initial_read(struct dd_run *run) {
 
 static dd_status check_tensor(const struct dd_run *run, const struct dd_st_tensor *tensor,
                               const struct dd_param *param) {
-    if (!same_shape(tensor, param))
+    if (!dd_model_tensor_fits(tensor, param))
         return fail_shape(run, tensor, param);
     if (strcmp(tensor->type, "F32") != 0)
         return dd_fail(DD_ERROR_DATA, "--init %s: tensor %s is of type %s; convert the file to 32-bit floats (F32)",
@@ -132,7 +118,7 @@ dd_status dd_initial_check(const struct dd_run *run) {
     }
     for (int i = 0; i < run->initial.tensor_count; i++) {
         const char *name = run->initial.tensors[i].name;
-        if (!passed_over(name) && find_param(net, name) < 0)
+        if (!passed_over(name) && dd_net_find_param(net, name) < 0)
             add_name(&unused, name);
     }
     if (missing.count == net->param_count)

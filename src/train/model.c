@@ -106,6 +106,13 @@ static dd_status load_meta(const char *path, struct dd_model *model) {
     return DD_OK;
 }
 
+bool dd_model_tensor_fits(const struct dd_st_tensor *tensor, const struct dd_param *param) {
+    bool same = tensor->rank == param->rank;
+    for (int i = 0; same && i < param->rank; i++)
+        same = tensor->dims[i] == param->dims[i];
+    return same;
+}
+
 /** The tensor called prefix + the parameter's name, of the parameter's shape. */
 static dd_status load_tensor(const char *path, const struct dd_st_file *file, const struct dd_param *param,
                              const char *prefix, bool required, float **values) {
@@ -115,10 +122,7 @@ static dd_status load_tensor(const char *path, const struct dd_st_file *file, co
     *values = NULL;
     if (tensor == NULL)
         return required ? dd_fail(DD_ERROR_DATA, "%s has no tensor %s", path, name) : DD_OK;
-    bool same = tensor->rank == param->rank;
-    for (int i = 0; same && i < param->rank; i++)
-        same = tensor->dims[i] == param->dims[i];
-    if (!same)
+    if (!dd_model_tensor_fits(tensor, param))
         return dd_fail(DD_ERROR_DATA, "%s: tensor %s is not of the shape that its network gives it", path, name);
     *values = (float *)(uintptr_t)tensor->data; /* read only: uploads take float *const * */
     return DD_OK;

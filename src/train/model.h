@@ -32,6 +32,9 @@ void dd_model_free(struct dd_model *model); /* also a zeroed one */
 /** Whether the statistics are recalibrated ones, with training's own beside them. */
 bool dd_model_recalibrated(const struct dd_model *model);
 
+/** Whether a file's tensor is of the parameter's shape. */
+bool dd_model_tensor_fits(const struct dd_st_tensor *tensor, const struct dd_param *param);
+
 /** What is written beside the parameters. */
 struct dd_model_meta {
     const struct dd_net *net;
