@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/philox.h"
 #include "ops/gemm.h"
+#include "train/model.h"
 #include "train/tuning.h"
 
 enum { CHANNELS = 3, CLASSES = 10 };
@@ -86,20 +87,12 @@ dd_status dd_workload_init(const struct dd_bench_options *options, const char *s
 
 static dd_status upload_weights(struct dd_workload *workload) {
     const struct dd_net *net = workload->net;
-    float **values = dd_calloc((size_t)net->param_count, sizeof *values);
-    dd_status status = values != NULL ? DD_OK : dd_fail_memory("weights", (size_t)net->param_count * sizeof *values);
-    for (int i = 0; status == DD_OK && i < net->param_count; i++) {
-        values[i] = dd_calloc(net->params[i].count, sizeof **values);
-        if (values[i] == NULL)
-            status = dd_fail_memory("weights", net->params[i].count * sizeof **values);
-        else
-            dd_net_init_param(net, i, workload->options->seed, values[i]);
-    }
-    if (status == DD_OK)
-        status = dd_plan_upload(workload->plan, DD_SET_VALUE, values);
-    for (int i = 0; values != NULL && i < net->param_count; i++)
-        free(values[i]);
-    free(values);
+    struct dd_host_params params;
+    DD_TRY(dd_host_params_create(net, false, false, &params));
+    for (int i = 0; i < net->param_count; i++)
+        dd_net_init_param(net, i, workload->options->seed, params.values[i]);
+    dd_status status = dd_plan_upload(workload->plan, DD_SET_VALUE, params.values);
+    dd_host_params_free(&params);
     return status;
 }
 
