@@ -9,10 +9,6 @@
 
 static const double eps = DD_CHECK_EPSILON;
 
-static struct dd_ref_shape plain(struct dd_shape s) {
-    return (struct dd_ref_shape){s.n, s.c, s.h, s.w};
-}
-
 static int slices_of(const struct dd_device *device, const struct dd_bn_case *bn) {
     return bn->slices > 0 ? bn->slices : dd_bn_slices(&device->info, bn->shape);
 }
@@ -40,8 +36,8 @@ static void draw_forward(struct dd_check *check, const struct dd_bn_case *bn, st
 }
 
 static void refer_forward(const struct dd_bn_case *bn, struct forward_values *v) {
-    dd_ref_bn_statistics(plain(bn->shape), v->z, v->mean, v->var);
-    dd_ref_bn_running(plain(bn->shape), v->mean, v->var, 0.1, v->running_mean, v->running_var);
+    dd_ref_bn_statistics(dd_check_shape(bn->shape), v->z, v->mean, v->var);
+    dd_ref_bn_running(dd_check_shape(bn->shape), v->mean, v->var, 0.1, v->running_mean, v->running_var);
     for (int c = 0; c < bn->shape.c; ++c) {
         double scale = v->gamma[c] / sqrt(v->var[c] + DD_BN_EPSILON);
         v->invstd[c] = 1 / sqrt(v->var[c] + DD_BN_EPSILON);
@@ -141,7 +137,7 @@ static void draw_backward(struct dd_check *check, const struct dd_bn_case *bn, s
 }
 
 static void refer_backward(const struct dd_bn_case *bn, struct backward_values *v) {
-    const struct dd_ref_shape s = plain(bn->shape);
+    const struct dd_ref_shape s = dd_check_shape(bn->shape);
     const size_t count = dd_shape_pixels(bn->shape) * (size_t)s.c;
     dd_ref_affine(s, v->z, v->mask_scale, v->mask_shift, false, v->mask);
     for (size_t i = 0; i < count; ++i)

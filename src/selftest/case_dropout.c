@@ -20,7 +20,7 @@ dd_status dd_case_dropout(dd_device *device, const struct dd_dropout_case *c, ui
     enum { ITERATION = 70001, UNIT = 5 };
     struct dd_check check;
     const struct dd_shape s = c->shape;
-    const struct dd_ref_shape plain = {s.n, s.c, s.h, s.w};
+    const struct dd_ref_shape plain = dd_check_shape(s);
     const size_t count = dd_shape_pixels(s) * (size_t)s.c;
     struct dd_dropout dropout = {
         .shape = s, .seed = seed * UINT64_C(0x9E3779B97F4A7C15), .unit = UNIT, .ratio = c->ratio};

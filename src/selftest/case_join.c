@@ -7,10 +7,6 @@
 /* o is a sum of two products and two shifts of magnitude up to 3 */
 static const double tolerance = 16 * DD_CHECK_EPSILON;
 
-static struct dd_ref_shape plain(struct dd_shape s) {
-    return (struct dd_ref_shape){s.n, s.c, s.h, s.w};
-}
-
 /* The shape of the shortcut's input. */
 static struct dd_shape input_shape(const struct dd_join_case *join) {
     struct dd_shape s = join->out;
@@ -27,9 +23,9 @@ static void refer_shortcut(const struct dd_join_case *join, const double *x, con
                            double *t) {
     const struct dd_shape in = input_shape(join);
     if (join->kind == DD_JOIN_SUBSAMPLE)
-        dd_ref_subsample(plain(in), join->out.c, join->stride, x, t);
+        dd_ref_subsample(dd_check_shape(in), join->out.c, join->stride, x, t);
     else if (join->kind == DD_JOIN_AFFINE)
-        dd_ref_affine(plain(in), x, scale, shift, join->relu, t);
+        dd_ref_affine(dd_check_shape(in), x, scale, shift, join->relu, t);
     else
         for (size_t i = 0; i < dd_shape_pixels(in) * (size_t)in.c; ++i)
             t[i] = join->kind == DD_JOIN_IDENTITY ? x[i] : 0;
@@ -68,7 +64,7 @@ dd_status dd_case_join_forward(dd_device *device, const struct dd_join_case *c, 
     if (check.status != DD_OK)
         goto done;
 
-    dd_ref_affine(plain(out), z, z_scale, z_shift, false, main_path);
+    dd_ref_affine(dd_check_shape(out), z, z_scale, z_shift, false, main_path);
     refer_shortcut(c, x, x_scale, x_shift, side);
     dd_ref_join_forward(count, c->main ? main_path : NULL, side, want);
     dd_check_run(&check, dd_join_forward(device, &join, o, &check.list));
@@ -176,7 +172,7 @@ dd_status dd_case_join_expand(dd_device *device, const struct dd_join_case *c, u
     if (check.status != DD_OK)
         goto done;
 
-    dd_ref_expand(plain(in), out.c, c->stride, g, want);
+    dd_ref_expand(dd_check_shape(in), out.c, c->stride, g, want);
     if (c->keep)
         dd_ref_join_backward(in_count, want, test, want);
     dd_check_run(&check, dd_join_expand(device, in, out, c->stride, g_buffer, keep, c->spaced, dx, &check.list));

@@ -3,15 +3,6 @@
 #include "ref/ref_conv.h"
 #include "selftest/check.h"
 
-/* [rows][columns] to [columns][rows] */
-static double *transposed(struct dd_check *check, const double *from, int rows, int columns) {
-    double *to = dd_check_zeros(check, (size_t)rows * columns);
-    for (int i = 0; to && i < rows; ++i)
-        for (int j = 0; j < columns; ++j)
-            to[(size_t)j * rows + i] = from[(size_t)i * columns + j];
-    return to;
-}
-
 static double allowed(int length) {
     return DD_CHECK_EPSILON * (16 + length);
 }
@@ -51,9 +42,10 @@ dd_status dd_case_linear(dd_device *device, int classes, int features, int n, ui
         goto done;
     dd_ref_linear_forward(n, features, classes, v.x, v.w, v.b, v.logits);
     dd_ref_linear_backward(n, features, classes, v.x, v.w, v.dlogits, v.dx, v.dw, v.db);
-    double *x_columns = transposed(&check, v.x, n, features), *dx_columns = transposed(&check, v.dx, n, features);
-    double *y_columns = transposed(&check, v.logits, n, classes),
-           *dy_columns = transposed(&check, v.dlogits, n, classes);
+    double *x_columns = dd_check_transposed(&check, v.x, n, features);
+    double *dx_columns = dd_check_transposed(&check, v.dx, n, features);
+    double *y_columns = dd_check_transposed(&check, v.logits, n, classes);
+    double *dy_columns = dd_check_transposed(&check, v.dlogits, n, classes);
     if (check.status != DD_OK)
         goto done;
     cl_mem x = put(&check, x_columns, x_count), w = put(&check, v.w, w_count), b = put(&check, v.b, classes);

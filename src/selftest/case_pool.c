@@ -4,10 +4,6 @@
 
 static const double eps = DD_CHECK_EPSILON;
 
-static struct dd_ref_shape plain(struct dd_shape s) {
-    return (struct dd_ref_shape){s.n, s.c, s.h, s.w};
-}
-
 /* The winners of a blocked tensor against the reference's [n][c][h][w]; channel padding is free. */
 static void compare_winners(struct dd_check *check, struct dd_shape s, cl_mem got, const int *want) {
     const size_t plane = (size_t)s.h * s.w;
@@ -51,9 +47,9 @@ dd_status dd_case_maxpool(dd_device *device, const struct dd_maxpool_case *c, ui
         goto done;
 
     if (c->prologue)
-        dd_ref_affine(plain(in), x, scale, shift, c->relu, x);
-    dd_ref_maxpool_forward(plain(in), c->window, c->stride, c->pad, x, y, winner);
-    dd_ref_maxpool_backward(plain(in), c->window, c->stride, c->pad, dy, winner, dx);
+        dd_ref_affine(dd_check_shape(in), x, scale, shift, c->relu, x);
+    dd_ref_maxpool_forward(dd_check_shape(in), c->window, c->stride, c->pad, x, y, winner);
+    dd_ref_maxpool_backward(dd_check_shape(in), c->window, c->stride, c->pad, dy, winner, dx);
     dd_check_run(&check, dd_maxpool_forward(device, in, out, c->window, c->stride, c->pad, x_buffer, prologue, y_buffer,
                                             winner_buffer, &check.list));
     dd_launches_clear(&check.list);
@@ -66,13 +62,6 @@ done:
     return dd_check_end(&check);
 }
 
-/* [n][c] to [c][n] */
-static void transpose(int n, int c, const double *from, double *to) {
-    for (int i = 0; i < n; ++i)
-        for (int k = 0; k < c; ++k)
-            to[(size_t)k * n + i] = from[(size_t)i * c + k];
-}
-
 dd_status dd_case_gap(dd_device *device, struct dd_shape in, uint64_t seed, struct dd_case_result *result) {
     struct dd_check check;
     const size_t in_count = dd_shape_pixels(in) * (size_t)in.c, out_count = (size_t)in.n * in.c;
@@ -80,15 +69,14 @@ dd_status dd_case_gap(dd_device *device, struct dd_shape in, uint64_t seed, stru
 
     dd_check_begin(&check, device, seed, result);
     double *x = dd_check_uniform(&check, in_count, -1, 1), *dx = dd_check_zeros(&check, in_count);
-    double *y = dd_check_zeros(&check, out_count), *y_rows = dd_check_zeros(&check, out_count);
-    double *dy = dd_check_uniform(&check, out_count, -1, 1), *dy_rows = dd_check_zeros(&check, out_count);
+    double *y = dd_check_zeros(&check, out_count), *dy = dd_check_uniform(&check, out_count, -1, 1);
     if (check.status != DD_OK)
         goto done;
-    dd_ref_gap_forward(plain(in), x, y);
-    dd_ref_gap_backward(plain(in), dy, dx);
+    dd_ref_gap_forward(dd_check_shape(in), x, y);
+    dd_ref_gap_backward(dd_check_shape(in), dy, dx);
     dd_ref_join_backward(in_count, dx, x, dx); /* masked by x, as if that were a ReLU's output */
-    transpose(in.n, in.c, y, y_rows);
-    transpose(in.n, in.c, dy, dy_rows);
+    double *y_rows = dd_check_transposed(&check, y, in.n, in.c);
+    double *dy_rows = dd_check_transposed(&check, dy, in.n, in.c);
     cl_mem x_buffer = dd_check_tensor(&check, in, x), dx_buffer = dd_check_tensor(&check, in, NULL);
     cl_mem y_buffer = dd_check_vector(&check, NULL, 0, (int)out_count);
     cl_mem dy_buffer = dd_check_vector(&check, dy_rows, (int)out_count, (int)out_count);

@@ -19,21 +19,13 @@ static void sum_metrics(int n, const double *loss, const int *rank, double metri
     }
 }
 
-/* [n][k] to [k][n] */
-static void transpose(int n, int k, const double *from, double *to) {
-    for (int i = 0; i < n; ++i)
-        for (int j = 0; j < k; ++j)
-            to[(size_t)j * n + i] = from[(size_t)i * k + j];
-}
-
 dd_status dd_case_loss(dd_device *device, int classes, int n, uint64_t seed, struct dd_case_result *result) {
     struct dd_check check;
     const size_t count = (size_t)classes * n, rows = (size_t)n;
     double metrics[DD_METRICS];
 
     dd_check_begin(&check, device, seed, result);
-    double *logits = dd_check_uniform(&check, count, -8, 8), *columns = dd_check_zeros(&check, count);
-    double *gradient = dd_check_zeros(&check, count), *gradient_columns = dd_check_zeros(&check, count);
+    double *logits = dd_check_uniform(&check, count, -8, 8), *gradient = dd_check_zeros(&check, count);
     double *losses = dd_check_zeros(&check, rows);
     int *labels = dd_check_integers(&check, rows, 0, classes), *ranks = dd_check_integers(&check, rows, 0, 1);
     if (check.status != DD_OK)
@@ -43,8 +35,8 @@ dd_status dd_case_loss(dd_device *device, int classes, int n, uint64_t seed, str
             logits[(size_t)i * classes + labels[i]];
     dd_ref_softmax_xent(n, classes, logits, labels, losses, ranks, gradient);
     sum_metrics(n, losses, ranks, metrics);
-    transpose(n, classes, logits, columns);
-    transpose(n, classes, gradient, gradient_columns);
+    double *columns = dd_check_transposed(&check, logits, n, classes);
+    double *gradient_columns = dd_check_transposed(&check, gradient, n, classes);
     struct dd_loss loss = {.classes = classes,
                            .n = n,
                            .logits = dd_check_vector(&check, columns, (int)count, (int)count),
@@ -126,7 +118,7 @@ done:
 dd_status dd_case_augment(dd_device *device, struct dd_shape shape, int images, int pad, uint64_t seed,
                           struct dd_case_result *result) {
     struct dd_check check;
-    const struct dd_ref_shape plain = {shape.n, shape.c, shape.h, shape.w};
+    const struct dd_ref_shape plain = dd_check_shape(shape);
     const size_t image = (size_t)shape.c * shape.h * shape.w, count = image * (size_t)shape.n;
 
     dd_check_begin(&check, device, seed, result);

@@ -76,6 +76,14 @@ int *dd_check_integers(struct dd_check *check, size_t count, int low, int high) 
     return values;
 }
 
+double *dd_check_transposed(struct dd_check *check, const double *values, int rows, int columns) {
+    double *result = dd_check_zeros(check, (size_t)rows * columns);
+    for (int i = 0; result && i < rows; ++i)
+        for (int j = 0; j < columns; ++j)
+            result[(size_t)j * rows + i] = values[(size_t)i * columns + j];
+    return result;
+}
+
 cl_mem dd_check_bytes(struct dd_check *check, const void *bytes, size_t size) {
     cl_mem buffer = NULL;
     void *ones = NULL;

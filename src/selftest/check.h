@@ -28,6 +28,11 @@ struct dd_check {
     int buffer_count, array_count;
 };
 
+/** The shape of a tensor's values in N, C, H, W order. */
+static inline struct dd_ref_shape dd_check_shape(struct dd_shape s) {
+    return (struct dd_ref_shape){s.n, s.c, s.h, s.w};
+}
+
 void dd_check_begin(struct dd_check *check, dd_device *device, uint64_t seed, struct dd_case_result *result);
 /** Releases everything; gives check.status. */
 dd_status dd_check_end(struct dd_check *check);
@@ -41,6 +46,9 @@ double *dd_check_uniform(struct dd_check *check, size_t count, double low, doubl
 double *dd_check_eighths(struct dd_check *check, size_t count);
 int *dd_check_integers(struct dd_check *check, size_t count, int low, int high); /* in low .. high - 1 */
 uint32_t dd_check_draw(struct dd_check *check, uint32_t below);                  /* in 0 .. below - 1 */
+
+/** values [rows][columns] as [columns][rows]. */
+double *dd_check_transposed(struct dd_check *check, const double *values, int rows, int columns);
 
 /** Device copies. values NULL: filled with NaN, so that a place that a kernel forgets is found. */
 cl_mem dd_check_tensor(struct dd_check *check, struct dd_shape shape, const double *nchw);
