@@ -1,6 +1,6 @@
 /*
- * The device's peaks (cl/bench/peak.cl). A CPU gets one work-item per work-group, at its native vector width, a GPU
- * scalar work-items in groups of 64.
+ * The device's peaks (cl/bench/peak.cl). A CPU gets one work-item per work-group, at its native vector width, any other
+ * device scalar work-items in groups of 64.
  */
 #include "bench/peak.h"
 
@@ -29,7 +29,7 @@ struct shape {
 
 static struct shape shape_for(const struct dd_device_info *info) {
     struct shape shape = {.v = 1};
-    const bool single = info->type != DD_DEVICE_GPU;
+    const bool single = info->type == DD_DEVICE_CPU;
     const size_t units = info->compute_units > 0 ? info->compute_units : 1;
     if (single && info->float_width >= 4)
         shape.v = info->float_width >= 16 ? 16 : info->float_width >= 8 ? 8 : 4;
