@@ -28,11 +28,9 @@ struct shape {
 };
 
 static struct shape shape_for(const struct dd_device_info *info) {
-    struct shape shape = {.v = 1};
+    struct shape shape = {.v = dd_native_vector(info)};
     const bool single = info->type == DD_DEVICE_CPU;
     const size_t units = info->compute_units > 0 ? info->compute_units : 1;
-    if (single && info->float_width >= 4)
-        shape.v = info->float_width >= 16 ? 16 : info->float_width >= 8 ? 8 : 4;
     shape.items = units * (single ? CPU_ITEMS_PER_UNIT : GPU_ITEMS_PER_UNIT);
     shape.group = single ? 1 : GPU_GROUP;
     if (shape.group > info->max_work_group)

@@ -36,7 +36,7 @@ struct dd_device_info {
     uint64_t local_bytes;      /**< local memory of a work-group */
     uint64_t max_work_group;   /**< work-items in a work-group */
     uint32_t base_align_bytes; /**< alignment of a sub-buffer's origin */
-    uint32_t float_width;      /**< native float vector width, at least 1 */
+    uint32_t float_width;      /**< native float vector width: 1, 4, 8 or 16 */
     bool emulator;             /**< an emulator or FPGA simulator: never chosen by default */
     bool usable;               /**< available, with a compiler, little endian, 32-bit float */
     char unusable_reason[160]; /**< empty if usable */

@@ -13,9 +13,7 @@ static int choose_vector(const struct dd_device_info *info, const struct dd_plan
     if (options->vector != 0)
         return options->vector;
     bool vector_kernels = dd_conv_algorithm_find("direct") != NULL && strcmp(options->algorithm, "gemm") != 0;
-    if (info->type == DD_DEVICE_CPU && vector_kernels && info->float_width >= 4)
-        return info->float_width >= 16 ? 16 : info->float_width >= 8 ? 8 : 4;
-    return 1; /* CLBlast alone: [C][N][H][W] needs no packing */
+    return vector_kernels ? dd_native_vector(info) : 1; /* CLBlast alone: [C][N][H][W] needs no packing */
 }
 
 const char *dd_plan_tune_key(const struct dd_conv *conv, enum dd_conv_direction direction, char key[DD_TUNE_KEY]) {

@@ -24,6 +24,11 @@ struct dd_device {
     uint64_t allocated_bytes, peak_bytes; /* live device memory from dd_buffer_create */
 };
 
+/** Floats of a native vector on a CPU, 1 elsewhere: the V that plans choose by themselves. */
+static inline int dd_native_vector(const struct dd_device_info *info) {
+    return info->type == DD_DEVICE_CPU ? (int)info->float_width : 1;
+}
+
 /** Name of an OpenCL error code, for messages. */
 const char *dd_cl_error_name(cl_int code);
 

@@ -103,14 +103,9 @@ static dd_status run_convolutions(struct selftest *test, int v) {
  * themselves.
  */
 static bool wants_vector(const struct selftest *test, int v) {
-    const struct dd_device_info *info = &test->device->info;
     if (test->options->vector != 0)
         return v == test->options->vector;
-    if (!test->options->quick)
-        return true;
-    if (info->type != DD_DEVICE_CPU)
-        return v == 1;
-    return v == (info->float_width >= 16 ? 16 : info->float_width >= 8 ? 8 : info->float_width >= 4 ? 4 : 1);
+    return !test->options->quick || v == dd_native_vector(&test->device->info);
 }
 
 static bool is_restricted(const struct dd_selftest_options *options) {
