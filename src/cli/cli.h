@@ -12,6 +12,24 @@
 extern const struct args_command cli_devices, cli_train, cli_eval, cli_predict, cli_bench, cli_selftest, cli_info,
     cli_tune, cli_report;
 
+/*
+ * Options that several commands have, as rows of their tables. offset: of the value in the command's structure; help:
+ * what the option means to the command.
+ */
+#define CLI_DEVICE(offset)                                                                                             \
+    {                                                                                                                  \
+        ARGS_TEXT, "device", "SEL", "number, cpu, gpu, platform:device or part of a name",                             \
+            "DEPTHDROP_DEVICE, else see devices", offset, 0, 0                                                         \
+    }
+#define CLI_ALGORITHM(offset)                                                                                          \
+    { ARGS_CHOICE, "algorithm", "auto|gemm|direct|winograd", "convolution algorithm", "auto", offset, 0, 0 }
+#define CLI_VECTOR(offset)                                                                                             \
+    { ARGS_CHOICE, "vector", "auto|1|4|8|16", "channels in a block of the device's layout", "auto", offset, 0, 0 }
+#define CLI_THREADS(help, offset)                                                                                      \
+    { ARGS_INT, "threads", "N", help, "0", offset, 0, 4096 }
+#define CLI_CACHE_DIR(help, offset)                                                                                    \
+    { ARGS_TEXT, "cache-dir", "DIR", help, "$XDG_CACHE_HOME/depthdrop", offset, 0, 0 }
+
 /** Says "depthdrop: SENTENCE" on stderr. */
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

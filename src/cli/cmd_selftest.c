@@ -23,10 +23,8 @@ static const struct args_option options_table[] = {
     {ARGS_FLAG, "quick", NULL, "the short form that runs before a device's first use", NULL, FIELD(quick), 0, 0},
     {ARGS_UINT64, "seed", "N", "of the inputs and of the sampled shapes", "1", FIELD(seed), 0, 0},
     {ARGS_FLAG, "json", NULL, "print one JSON document", NULL, FIELD(json), 0, 0},
-    {ARGS_INT, "threads", "N", "where the driver lets us: threads of a CPU device; 0: all", "0", FIELD(threads), 0,
-     4096},
-    {ARGS_TEXT, "cache-dir", "DIR", "folder of verdicts and kernel binaries", "$XDG_CACHE_HOME/depthdrop",
-     FIELD(cache_dir), 0, 0},
+    CLI_THREADS("where the driver lets us: threads of a CPU device; 0: all", FIELD(threads)),
+    CLI_CACHE_DIR("folder of verdicts and kernel binaries", FIELD(cache_dir)),
     {.kind = ARGS_END},
 };
 

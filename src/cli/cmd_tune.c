@@ -24,13 +24,10 @@ static const struct args_option options_table[] = {
     {ARGS_INT, "batch", "N", "images at once; fewer where tensors would exceed 32 MiB", "128", FIELD(tune.batch), 1,
      65536},
     {ARGS_FLAG, "json", NULL, "print one JSON document", NULL, FIELD(json), 0, 0},
-    {ARGS_TEXT, "device", "SEL", "number, cpu, gpu, platform:device or part of a name",
-     "DEPTHDROP_DEVICE, else see devices", FIELD(tune.device), 0, 0},
-    {ARGS_CHOICE, "vector", "auto|1|4|8|16", "channels in a block of the device's layout", "auto", FIELD(vector), 0, 0},
-    {ARGS_INT, "threads", "N", "where the driver lets us: threads of a CPU device; 0: all", "0", FIELD(tune.threads), 0,
-     4096},
-    {ARGS_TEXT, "cache-dir", "DIR", "folder where the winners are kept", "$XDG_CACHE_HOME/depthdrop",
-     FIELD(tune.cache_dir), 0, 0},
+    CLI_DEVICE(FIELD(tune.device)),
+    CLI_VECTOR(FIELD(vector)),
+    CLI_THREADS("where the driver lets us: threads of a CPU device; 0: all", FIELD(tune.threads)),
+    CLI_CACHE_DIR("folder where the winners are kept", FIELD(tune.cache_dir)),
     {.kind = ARGS_END},
 };
 
