@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "bench/conv_job.h"
@@ -282,11 +283,11 @@ static json_t *row_json(const struct row *row) {
         "convolution", row->entry->name, "form", form_names[row->entry->form], "count", row->entry->count, "input",
         conv->in.c, conv->in.h, conv->in.w, "output", conv->out.c, conv->out.h, conv->out.w, "kernel", conv->kernel,
         "stride", conv->stride, "direction", dd_conv_job_names[row->job], "algorithm", row->algorithm->name, "chosen",
-        row->chosen, "ms", dd_figures_json(&row->figures), "gflops", dd_number_json(gflops), "fma_gflops",
-        dd_number_json(row->fma_gflops), "peak_fraction", dd_number_json(gflops / row->fma_gflops), "kernel_ms",
-        dd_number_json(row->kernel_ms), "kernel_peak_fraction", dd_number_json(kernel_fraction(row)), "launches",
-        row->launches, "error", dd_number_json(verdict->error), "bound", dd_number_json(verdict->bound), "worst_error",
-        dd_number_json(verdict->worst), "passed", verdict->worst <= 1);
+        row->chosen, "ms", dd_figures_json(&row->figures), "gflops", dd_json_number(gflops), "fma_gflops",
+        dd_json_number(row->fma_gflops), "peak_fraction", dd_json_number(gflops / row->fma_gflops), "kernel_ms",
+        dd_json_number(row->kernel_ms), "kernel_peak_fraction", dd_json_number(kernel_fraction(row)), "launches",
+        row->launches, "error", dd_json_number(verdict->error), "bound", dd_json_number(verdict->bound), "worst_error",
+        dd_json_number(verdict->worst), "passed", verdict->worst <= 1);
 }
 
 static dd_status print_json(const struct bench *bench, FILE *out) {
@@ -297,14 +298,14 @@ static dd_status print_json(const struct bench *bench, FILE *out) {
             json_decref(rows);
             rows = NULL;
         }
-    return dd_print_json(json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "device",
-                                   bench->device->info.name, "net", options->net, "shortcut", bench->shortcut, "batch",
-                                   options->batch, "vector", bench->choice.vector, "iterations", bench->iterations,
-                                   "fma_gflops", dd_number_json(bench->peak.fma_gflops), "bandwidth_gbs",
-                                   dd_number_json(bench->peak.bandwidth_gbs), "forward_ms",
-                                   dd_number_json(sum_ms(bench, true)), "backward_ms",
-                                   dd_number_json(sum_ms(bench, false)), "rows", rows),
-                         out);
+    return dd_json_line(json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "device",
+                                  bench->device->info.name, "net", options->net, "shortcut", bench->shortcut, "batch",
+                                  options->batch, "vector", bench->choice.vector, "iterations", bench->iterations,
+                                  "fma_gflops", dd_json_number(bench->peak.fma_gflops), "bandwidth_gbs",
+                                  dd_json_number(bench->peak.bandwidth_gbs), "forward_ms",
+                                  dd_json_number(sum_ms(bench, true)), "backward_ms",
+                                  dd_json_number(sum_ms(bench, false)), "rows", rows),
+                        out);
 }
 
 static void print_row(const struct row *row, FILE *out) {

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "bench/peak.h"
@@ -251,21 +252,21 @@ static json_t *config_json(const struct bench *bench, const struct config *confi
     const struct dd_paper_line *line = paper_line(bench, config);
     const struct dd_workload *workload = &bench->workloads[config->workload];
     json_t *row = json_pack("{s:s, s:s, s:o, s:o, s:o}", "shortcut", workload->net->shortcut, "gate", config->policy,
-                            "ratio", dd_number_json(config->off), "dropout", dd_number_json(workload->dropout),
-                            "unit_dropout", dd_number_json(workload->unit_dropout));
+                            "ratio", dd_json_number(config->off), "dropout", dd_json_number(workload->dropout),
+                            "unit_dropout", dd_json_number(workload->unit_dropout));
     for (int s = 0; s < SERIES; s++) {
         char key[24];
         snprintf(key, sizeof key, "%s_ms", series_names[s]);
         json_object_set_new(row, key, dd_figures_json(&config->figures[s]));
     }
-    json_object_set_new(row, "saving", dd_number_json(saving(bench, config)));
-    json_object_set_new(row, "saving_median", dd_number_json(saving_median(bench, config)));
-    json_object_set_new(row, "theory", dd_number_json(theory(bench, config)));
-    json_object_set_new(row, "paper_theory", dd_number_json(line != NULL ? line->theory : NAN));
-    json_object_set_new(row, "paper_measured", dd_number_json(line != NULL ? line->saving : NAN));
-    json_object_set_new(row, "units_run_mean", dd_number_json(config->units_run));
-    json_object_set_new(row, "launches_forward_mean", dd_number_json(config->launches[DD_PHASE_FORWARD]));
-    json_object_set_new(row, "launches_backward_mean", dd_number_json(config->launches[DD_PHASE_BACKWARD]));
+    json_object_set_new(row, "saving", dd_json_number(saving(bench, config)));
+    json_object_set_new(row, "saving_median", dd_json_number(saving_median(bench, config)));
+    json_object_set_new(row, "theory", dd_json_number(theory(bench, config)));
+    json_object_set_new(row, "paper_theory", dd_json_number(line != NULL ? line->theory : NAN));
+    json_object_set_new(row, "paper_measured", dd_json_number(line != NULL ? line->saving : NAN));
+    json_object_set_new(row, "units_run_mean", dd_json_number(config->units_run));
+    json_object_set_new(row, "launches_forward_mean", dd_json_number(config->launches[DD_PHASE_FORWARD]));
+    json_object_set_new(row, "launches_backward_mean", dd_json_number(config->launches[DD_PHASE_BACKWARD]));
     return row;
 }
 
@@ -280,17 +281,17 @@ static dd_status print_json(const struct bench *bench, FILE *out) {
         json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:o}", "device", bench->device->info.name, "net", options->net,
                   "shortcut", bench->shortcut, "batch", options->batch, "iterations", bench->iterations, "units",
                   bench->workloads[GATED].net->unit_count, "gated_units", bench->gated, "rows", rows);
-    json_object_set_new(root, "primary_unit_ms", dd_number_json(costs.primary));
-    json_object_set_new(root, "shortcut_unit_ms", dd_number_json(costs.shortcut));
-    json_object_set_new(root, "shortcut_ratio", dd_number_json(costs.ratio));
-    json_object_set_new(root, "shortcut_alone_ms", dd_number_json(costs.alone));
-    json_object_set_new(root, "shortcut_alone_ratio", dd_number_json(costs.alone_ratio));
-    json_object_set_new(root, "primary_launches_forward", dd_number_json(costs.launches_forward));
-    json_object_set_new(root, "primary_launches_backward", dd_number_json(costs.launches_backward));
+    json_object_set_new(root, "primary_unit_ms", dd_json_number(costs.primary));
+    json_object_set_new(root, "shortcut_unit_ms", dd_json_number(costs.shortcut));
+    json_object_set_new(root, "shortcut_ratio", dd_json_number(costs.ratio));
+    json_object_set_new(root, "shortcut_alone_ms", dd_json_number(costs.alone));
+    json_object_set_new(root, "shortcut_alone_ratio", dd_json_number(costs.alone_ratio));
+    json_object_set_new(root, "primary_launches_forward", dd_json_number(costs.launches_forward));
+    json_object_set_new(root, "primary_launches_backward", dd_json_number(costs.launches_backward));
     json_object_set_new(root, "vector", json_integer(bench->vector));
-    json_object_set_new(root, "fma_gflops", dd_number_json(bench->peak.fma_gflops));
-    json_object_set_new(root, "bandwidth_gbs", dd_number_json(bench->peak.bandwidth_gbs));
-    return dd_print_json(root, out);
+    json_object_set_new(root, "fma_gflops", dd_json_number(bench->peak.fma_gflops));
+    json_object_set_new(root, "bandwidth_gbs", dd_json_number(bench->peak.bandwidth_gbs));
+    return dd_json_line(root, out);
 }
 
 /* A percentage in a column, or a dash. */

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "bench/peak.h"
@@ -129,8 +130,8 @@ static json_t *kernels_json(const struct bench *bench) {
     for (int i = 0; i < bench->kernel_count; i++) {
         const struct dd_profile_row *row = &bench->kernels[i];
         json_array_append_new(kernels, json_pack("{s:s, s:o, s:o}", "kernel", row->label, "launches",
-                                                 dd_number_json((double)row->launches / bench->iterations), "ms",
-                                                 dd_number_json(row->ms / bench->iterations)));
+                                                 dd_json_number((double)row->launches / bench->iterations), "ms",
+                                                 dd_json_number(row->ms / bench->iterations)));
     }
     return kernels;
 }
@@ -145,24 +146,24 @@ static dd_status print_json(const struct bench *bench, const struct dd_figures f
         snprintf(key, sizeof key, "%s_ms", names[s]);
         json_object_set_new(root, key, dd_figures_json(&figures[s]));
     }
-    json_object_set_new(root, "images_per_s", dd_number_json(1e3 * options->batch / figures[STEP].mean));
-    json_object_set_new(root, "units_run_mean", dd_number_json(bench->units_run));
+    json_object_set_new(root, "images_per_s", dd_json_number(1e3 * options->batch / figures[STEP].mean));
+    json_object_set_new(root, "units_run_mean", dd_json_number(bench->units_run));
     json_object_set_new(root, "device_bytes", json_integer((json_int_t)bench->device_bytes));
     json_object_set_new(root, "step_ms", dd_figures_json(&figures[STEP]));
     json_object_set_new(root, "enqueue_ms", dd_figures_json(&figures[ENQUEUE]));
-    json_object_set_new(root, "launches_mean", dd_number_json(launches(bench)));
-    json_object_set_new(root, "launches_forward_mean", dd_number_json(bench->launches[DD_PHASE_FORWARD]));
-    json_object_set_new(root, "launches_backward_mean", dd_number_json(bench->launches[DD_PHASE_BACKWARD]));
+    json_object_set_new(root, "launches_mean", dd_json_number(launches(bench)));
+    json_object_set_new(root, "launches_forward_mean", dd_json_number(bench->launches[DD_PHASE_FORWARD]));
+    json_object_set_new(root, "launches_backward_mean", dd_json_number(bench->launches[DD_PHASE_BACKWARD]));
     json_object_set_new(root, "resident_bytes", json_integer((json_int_t)bench->resident_bytes));
     json_object_set_new(root, "vector", json_integer(bench->vector));
-    json_object_set_new(root, "dropout", dd_number_json(bench->workload.dropout));
-    json_object_set_new(root, "unit_dropout", dd_number_json(bench->workload.unit_dropout));
-    json_object_set_new(root, "step_gflops", dd_number_json(1e-6 * step_flops(bench) / figures[STEP].median));
-    json_object_set_new(root, "fma_gflops", dd_number_json(bench->peak.fma_gflops));
-    json_object_set_new(root, "bandwidth_gbs", dd_number_json(bench->peak.bandwidth_gbs));
+    json_object_set_new(root, "dropout", dd_json_number(bench->workload.dropout));
+    json_object_set_new(root, "unit_dropout", dd_json_number(bench->workload.unit_dropout));
+    json_object_set_new(root, "step_gflops", dd_json_number(1e-6 * step_flops(bench) / figures[STEP].median));
+    json_object_set_new(root, "fma_gflops", dd_json_number(bench->peak.fma_gflops));
+    json_object_set_new(root, "bandwidth_gbs", dd_json_number(bench->peak.bandwidth_gbs));
     if (options->profile)
         json_object_set_new(root, "kernels", kernels_json(bench));
-    return dd_print_json(root, out);
+    return dd_json_line(root, out);
 }
 
 static void print_kernels(const struct bench *bench, FILE *out) {

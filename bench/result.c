@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/json.h"
 #include "base/mem.h"
 
 dd_status dd_series_create(struct dd_series *series, int capacity) {
@@ -36,21 +37,7 @@ struct dd_figures dd_series_figures(struct dd_series *series) {
     return (struct dd_figures){sum / n, (series->ms[(n - 1) / 2] + series->ms[n / 2]) / 2, series->ms[0]};
 }
 
-json_t *dd_number_json(double value) {
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
 json_t *dd_figures_json(const struct dd_figures *figures) {
-    return json_pack("{s:o, s:o, s:o}", "mean", dd_number_json(figures->mean), "median",
-                     dd_number_json(figures->median), "min", dd_number_json(figures->min));
-}
-
-dd_status dd_print_json(json_t *root, FILE *out) {
-    char *text = root != NULL ? json_dumps(root, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
-    json_decref(root);
-    if (text == NULL)
-        return dd_fail_memory("result", 1024);
-    fprintf(out, "%s\n", text);
-    free(text);
-    return DD_OK;
+    return json_pack("{s:o, s:o, s:o}", "mean", dd_json_number(figures->mean), "median",
+                     dd_json_number(figures->median), "min", dd_json_number(figures->min));
 }

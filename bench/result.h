@@ -27,10 +27,4 @@ struct dd_figures dd_series_figures(struct dd_series *series);
 /** {"mean":..,"median":..,"min":..} */
 json_t *dd_figures_json(const struct dd_figures *figures);
 
-/** A number, null if it is not finite. */
-json_t *dd_number_json(double value);
-
-/** Prints one document on a line and releases it. NULL: there was no memory for it. */
-dd_status dd_print_json(json_t *root, FILE *out);
-
 #endif

@@ -25,8 +25,6 @@ struct dd_json_source {
     const char *hint; /* how such a file comes about */
 };
 
-/** Reads a file of at most limit bytes; *root by json_decref. DD_ERROR_DATA. */
-dd_status dd_json_read(const struct dd_json_source *source, size_t limit, json_t **root);
 /** DD_ERROR_DATA: the key is missing, or has a value of another type. */
 dd_status dd_json_wrong(const struct dd_json_source *source, const char *key);
 

@@ -2,22 +2,8 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <math.h>
-#include <stdlib.h>
 
-#include "base/file.h"
 #include "report/internal.h"
-
-dd_status dd_json_read(const struct dd_json_source *source, size_t limit, json_t **root) {
-    uint8_t *bytes;
-    size_t size;
-    json_error_t error;
-    DD_TRY(dd_file_read(source->path, limit, &bytes, &size));
-    *root = json_loadb((const char *)bytes, size, 0, &error);
-    free(bytes);
-    return *root != NULL ? DD_OK
-                         : dd_fail(DD_ERROR_DATA, "%s is damaged: line %d: %s; %s", source->path, error.line,
-                                   error.text, source->hint);
-}
 
 dd_status dd_json_wrong(const struct dd_json_source *source, const char *key) {
     return dd_fail(DD_ERROR_DATA, "%s: \"%s\" is missing or of the wrong type; %s", source->path, key, source->hint);

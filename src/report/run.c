@@ -7,6 +7,7 @@
 #include <depthdrop/gate.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "report/internal.h"
 
@@ -117,7 +118,7 @@ static dd_status take_config(struct dd_report_run *run, const json_t *root, cons
 static dd_status read_config(struct dd_report_run *run, const char *path) {
     const struct dd_json_source source = {path, "it should be the config.json of a run that train --run made"};
     json_t *root;
-    DD_TRY(dd_json_read(&source, MAX_CONFIG, &root));
+    DD_TRY(dd_json_load_file(path, MAX_CONFIG, 0, source.hint, &root));
     const dd_status status = take_config(run, root, &source);
     json_decref(root);
     return status;

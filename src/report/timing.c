@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "report/internal.h"
 
@@ -58,7 +59,7 @@ dd_status dd_timing_read(const char *file, struct dd_timing *timing) {
     const struct dd_json_source source = {file, "write the file by: depthdrop bench gates --json > FILE"};
     json_t *root;
     *timing = (struct dd_timing){.file = file};
-    DD_TRY(dd_json_read(&source, MAX_FILE, &root));
+    DD_TRY(dd_json_load_file(file, MAX_FILE, 0, source.hint, &root));
     const dd_status status = take(timing, root, &source);
     json_decref(root);
     if (status != DD_OK)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 
 dd_status dd_runlog_open(const char *dir, struct dd_runlog *log) {
@@ -88,18 +89,9 @@ dd_status dd_runlog_cut(struct dd_runlog *log, int64_t iteration, bool evaluated
 
 /* ---- writing ---- */
 
-static json_t *number(double value) {
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
 static dd_status write_line(struct dd_runlog *log, json_t *line) {
-    char *text = line != NULL ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
-    json_decref(line);
-    if (text == NULL)
-        return dd_fail_memory("a line of the log", 256);
-    const int written = fprintf(log->file, "%s\n", text);
-    free(text);
-    if (written < 0 || fflush(log->file) != 0)
+    DD_TRY(dd_json_line(line, log->file));
+    if (ferror(log->file) || fflush(log->file) != 0)
         return dd_fail(DD_ERROR_DATA, "cannot write %s: %s; the last checkpoint is whole, resume when there is room",
                        log->path, strerror(errno));
     return DD_OK;
@@ -111,21 +103,23 @@ dd_status dd_runlog_step(struct dd_runlog *log, const struct dd_log_step *step) 
         return dd_fail_memory("a line of the log", (size_t)step->units);
     for (int u = 0; u < step->units; u++)
         gates[u] = step->gates[u] ? '1' : '0';
-    json_t *line = json_pack("{s:s, s:I, s:I, s:o, s:o, s:s, s:i, s:o, s:o}", "event", "step", "iteration",
-                             (json_int_t)step->iteration, "epoch", (json_int_t)step->epoch, "loss", number(step->loss),
-                             "lr", number(step->lr), "gates", gates, "units_run", step->units_run, "images_per_s",
-                             number(step->images_per_s), "train_s", number(step->train_s));
+    json_t *line =
+        json_pack("{s:s, s:I, s:I, s:o, s:o, s:s, s:i, s:o, s:o}", "event", "step", "iteration",
+                  (json_int_t)step->iteration, "epoch", (json_int_t)step->epoch, "loss", dd_json_number(step->loss),
+                  "lr", dd_json_number(step->lr), "gates", gates, "units_run", step->units_run, "images_per_s",
+                  dd_json_number(step->images_per_s), "train_s", dd_json_number(step->train_s));
     free(gates);
     return write_line(log, line);
 }
 
 dd_status dd_runlog_eval(struct dd_runlog *log, const struct dd_log_eval *eval) {
-    json_t *line = json_pack("{s:s, s:I, s:s, s:o, s:o, s:I, s:s}", "event", "eval", "iteration",
-                             (json_int_t)eval->iteration, "split", eval->split, "error", number(eval->error), "loss",
-                             number(eval->loss), "images", (json_int_t)eval->images, "statistics", eval->statistics);
+    json_t *line =
+        json_pack("{s:s, s:I, s:s, s:o, s:o, s:I, s:s}", "event", "eval", "iteration", (json_int_t)eval->iteration,
+                  "split", eval->split, "error", dd_json_number(eval->error), "loss", dd_json_number(eval->loss),
+                  "images", (json_int_t)eval->images, "statistics", eval->statistics);
     if (line != NULL && strcmp(eval->statistics, "running") != 0) {
-        json_object_set_new(line, "error_running", number(eval->error_running));
-        json_object_set_new(line, "loss_running", number(eval->loss_running));
+        json_object_set_new(line, "error_running", dd_json_number(eval->error_running));
+        json_object_set_new(line, "loss_running", dd_json_number(eval->loss_running));
     }
     return write_line(log, line);
 }

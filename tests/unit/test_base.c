@@ -1,4 +1,4 @@
-/* src/base: messages, checked arrays, files and their failures, random numbers, the parallel loop. */
+/* src/base: messages, checked arrays, files and their failures, JSON, random numbers, the parallel loop. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -20,6 +21,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/philox.h"
@@ -354,6 +356,51 @@ static void test_cache_folder(void **state) {
         free(all[i]);
 }
 
+/** A line as it is printed; takes root. */
+static void assert_line(json_t *root, const char *expected) {
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    assert_non_null(out);
+    assert_int_equal(dd_json_line(root, out), DD_OK);
+    fclose(out);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+static void test_json_values(void **state) {
+    (void)state;
+    assert_true(dd_is_utf8("caf\xc3\xa9"));
+    assert_false(dd_is_utf8("caf\xc3"));
+    assert_line(json_pack("[o, o, o, o]", dd_json_number(0.1), dd_json_number(NAN), dd_json_number(-INFINITY),
+                          dd_json_number(3)),
+                "[0.1,null,null,3.0]\n");
+    assert_line(json_pack("[o, o, o]", dd_json_string(""), dd_json_string("caf\xc3\xa9"), dd_json_string("\xff.")),
+                "[\"\",\"caf\xc3\xa9\",\"\xef\xbf\xbd.\"]\n");
+    assert_int_equal(dd_json_line(NULL, stderr), DD_ERROR_MEMORY);
+}
+
+static void test_json_files(void **state) {
+    (void)state;
+    char *path = in_folder("values.json");
+    json_t *root = NULL;
+    assert_int_equal(dd_json_save_file(json_pack("{s:i}", "a", 7), path, JSON_COMPACT), DD_OK);
+    assert_int_equal(dd_json_save_file(NULL, path, JSON_COMPACT), DD_ERROR_MEMORY); /* the old file stands */
+    assert_int_equal(dd_json_save_file(json_object(), NULL, JSON_COMPACT), DD_ERROR_MEMORY);
+    assert_int_equal(dd_json_load_file(path, 7, 0, NULL, &root), DD_OK);
+    assert_int_equal(json_integer_value(json_object_get(root, "a")), 7);
+    json_decref(root);
+    assert_int_equal(dd_json_load_file(path, 6, 0, NULL, &root), DD_ERROR_DATA);
+    assert_null(root);
+    assert_int_equal(dd_file_write(path, "{\n\"a\"", 5), DD_OK);
+    assert_int_equal(dd_json_load_file(path, 7, 0, NULL, &root), DD_ERROR_DATA);
+    assert_non_null(strstr(dd_error_message(), "values.json is damaged: line 2: "));
+    assert_int_equal(dd_json_load_file(path, 7, 0, "the hint", &root), DD_ERROR_DATA);
+    assert_string_equal(dd_error_message() + strlen(dd_error_message()) - 10, "; the hint");
+    assert_null(root);
+    free(path);
+}
+
 /** The vectors that Random123 publishes for philox4x32-10 (its kat_vectors). */
 static void test_philox_vectors(void **state) {
     (void)state;
@@ -419,6 +466,8 @@ int main(void) {
         cmocka_unit_test(test_folders),
         cmocka_unit_test(test_names_bytewise),
         cmocka_unit_test(test_cache_folder),
+        cmocka_unit_test(test_json_values),
+        cmocka_unit_test(test_json_files),
         cmocka_unit_test(test_philox_vectors),
         cmocka_unit_test(test_parallel_for),
         cmocka_unit_test(test_clock),

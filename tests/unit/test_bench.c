@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "bench/bench.h"
 #include "bench/result.h"
 #include "bench/workload.h"
@@ -70,11 +71,11 @@ static void test_json(void **state) {
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
     assert_non_null(out);
-    assert_int_equal(dd_print_json(dd_figures_json(&figures), out), DD_OK);
+    assert_int_equal(dd_json_line(dd_figures_json(&figures), out), DD_OK);
     fclose(out);
     assert_string_equal(text, "{\"mean\":0.1,\"median\":null,\"min\":3.0}\n");
     free(text);
-    assert_int_equal(dd_print_json(NULL, stderr), DD_ERROR_MEMORY);
+    assert_int_equal(dd_json_line(NULL, stderr), DD_ERROR_MEMORY);
 }
 
 /* Values that no command line can hold are refused too. */
