@@ -13,18 +13,16 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-/** Reads up to size bytes; -1 with errno on failure, fewer only at the end of the file. */
-static ssize_t read_all(int fd, uint8_t *data, size_t size) {
+bool dd_read_exactly(int fd, void *data, size_t size) {
     size_t done = 0;
     while (done < size) {
-        ssize_t got = read(fd, data + done, size - done);
-        if (got == 0)
-            break;
-        if (got < 0 && errno != EINTR)
-            return -1;
+        errno = 0;
+        ssize_t got = read(fd, (uint8_t *)data + done, size - done);
+        if (got == 0 || (got < 0 && errno != EINTR))
+            return false;
         done += got > 0 ? (size_t)got : 0;
     }
-    return (ssize_t)done;
+    return true;
 }
 
 static dd_status read_open_file(int fd, const char *path, size_t limit, uint8_t **data, size_t *size) {
@@ -41,9 +39,8 @@ static dd_status read_open_file(int fd, const char *path, size_t limit, uint8_t 
     uint8_t *bytes_read = malloc(bytes + 1);
     if (!bytes_read)
         return dd_fail_memory(path, bytes + 1);
-    ssize_t got = read_all(fd, bytes_read, bytes);
-    if (got < 0 || (size_t)got != bytes) {
-        const char *reason = got < 0 ? strerror(errno) : "it became shorter meanwhile";
+    if (!dd_read_exactly(fd, bytes_read, bytes)) {
+        const char *reason = errno != 0 ? strerror(errno) : "it became shorter meanwhile";
         free(bytes_read);
         return dd_fail(DD_ERROR_DATA, "%s: cannot be read: %s", path, reason);
     }

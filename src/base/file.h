@@ -14,6 +14,9 @@
  */
 dd_status dd_file_read(const char *path, size_t limit, uint8_t **data, size_t *size);
 
+/** Fills data from an open file. False: it cannot be read (errno), or ends before (errno 0). */
+bool dd_read_exactly(int fd, void *data, size_t size);
+
 /** A file being written beside its final name: written, synced, renamed, folder synced; or abandoned. */
 struct dd_file_writer {
     char *path, *temporary;
@@ -49,6 +52,9 @@ char *dd_cache_folder(const char *cache_dir, const char *sub);
 /** Names in a folder (without "." and "..") in bytewise order; freed by dd_names_free. DD_ERROR_DATA. */
 dd_status dd_folder_names(const char *path, char ***names, int *count);
 void dd_names_free(char ***names, int count);
+
+/** Deletes files of a folder, the longest unmodified first, until at most limit bytes are left. Best effort. */
+void dd_folder_trim(const char *path, uint64_t limit);
 
 /** Seconds on a monotonic clock. */
 double dd_now(void);

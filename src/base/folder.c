@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -121,6 +122,47 @@ void dd_names_free(char ***names, int count) {
         free((*names)[i]);
     free(*names);
     *names = NULL;
+}
+
+struct aged_file {
+    char *path;
+    uint64_t size;
+    struct timespec modified;
+};
+
+static int by_age(const void *a, const void *b) {
+    const struct aged_file *x = a, *y = b;
+    if (x->modified.tv_sec != y->modified.tv_sec)
+        return x->modified.tv_sec < y->modified.tv_sec ? -1 : 1;
+    return (x->modified.tv_nsec > y->modified.tv_nsec) - (x->modified.tv_nsec < y->modified.tv_nsec);
+}
+
+void dd_folder_trim(const char *path, uint64_t limit) {
+    char **names = NULL;
+    int count = 0, files = 0;
+    uint64_t total = 0;
+    if (dd_folder_names(path, &names, &count) != DD_OK)
+        return;
+    struct aged_file *aged = dd_calloc((size_t)count, sizeof *aged);
+    for (int i = 0; aged && i < count; i++) {
+        struct stat info;
+        char *inner = dd_path_join(path, names[i]);
+        if (inner && stat(inner, &info) == 0 && S_ISREG(info.st_mode)) {
+            aged[files++] = (struct aged_file){.path = inner, .size = (uint64_t)info.st_size, .modified = info.st_mtim};
+            total += (uint64_t)info.st_size;
+        } else {
+            free(inner);
+        }
+    }
+    if (files)
+        qsort(aged, (size_t)files, sizeof *aged, by_age);
+    for (int i = 0; i < files; i++) {
+        if (total > limit && unlink(aged[i].path) == 0)
+            total -= aged[i].size;
+        free(aged[i].path);
+    }
+    free(aged);
+    dd_names_free(&names, count);
 }
 
 double dd_now(void) {

@@ -70,17 +70,6 @@ static char *cache_path(const char *cache, struct folder_key key) {
     return dd_format("%s/%016llx%016llx.images", cache, (unsigned long long)key.high, (unsigned long long)key.low);
 }
 
-static bool read_exactly(int fd, void *target, size_t size) {
-    size_t done = 0;
-    while (done < size) {
-        ssize_t got = read(fd, (uint8_t *)target + done, size - done);
-        if (got == 0 || (got < 0 && errno != EINTR))
-            return false;
-        done += got > 0 ? (size_t)got : 0;
-    }
-    return true;
-}
-
 /* Whether head belongs to key and to a file of size bytes. */
 static bool is_plausible(const struct head *head, struct folder_key key, int64_t size) {
     if (memcmp(head->magic, magic, sizeof magic) != 0 || head->format != FORMAT || head->key_high != key.high ||
@@ -97,16 +86,16 @@ static bool load(int fd, struct folder_key key, struct dd_images *images, char *
     struct head head;
     struct stat info;
     *warning = NULL;
-    if (fstat(fd, &info) != 0 || !read_exactly(fd, &head, sizeof head) || !is_plausible(&head, key, info.st_size))
+    if (fstat(fd, &info) != 0 || !dd_read_exactly(fd, &head, sizeof head) || !is_plausible(&head, key, info.st_size))
         return false;
     char *text = dd_calloc((size_t)head.warning_bytes + 1, 1);
-    if (!text || !read_exactly(fd, text, head.warning_bytes) || hash_head(&head, text) != head.head_hash ||
+    if (!text || !dd_read_exactly(fd, text, head.warning_bytes) || hash_head(&head, text) != head.head_hash ||
         dd_images_create(images, "", head.count, head.channels, head.height, head.width) != DD_OK) {
         free(text);
         return false;
     }
-    if (!read_exactly(fd, images->labels, (size_t)head.count * sizeof *images->labels) ||
-        !read_exactly(fd, images->pixels, (size_t)head.count * dd_images_stride(images)) ||
+    if (!dd_read_exactly(fd, images->labels, (size_t)head.count * sizeof *images->labels) ||
+        !dd_read_exactly(fd, images->pixels, (size_t)head.count * dd_images_stride(images)) ||
         dd_images_hash(images) != head.images_hash) {
         dd_images_destroy(images);
         free(text);
@@ -133,48 +122,6 @@ bool dd_folder_cache_load(const char *cache, struct folder_key key, struct dd_im
         close(fd);
     free(path);
     return found;
-}
-
-/* Bytes of all files in the folder; *oldest, freed by the caller, is the one unused for longest. */
-static int64_t measure(const char *cache, char **oldest) {
-    char **names;
-    int count;
-    int64_t total = 0, oldest_time = INT64_MAX;
-    *oldest = NULL;
-    if (dd_folder_names(cache, &names, &count) != DD_OK)
-        return 0;
-    for (int i = 0; i < count; i++) {
-        struct stat info;
-        char *path = dd_path_join(cache, names[i]);
-        if (!path || stat(path, &info) != 0 || !S_ISREG(info.st_mode)) {
-            free(path);
-            continue;
-        }
-        int64_t time = info.st_mtim.tv_sec * 1000000000LL + info.st_mtim.tv_nsec;
-        total += info.st_size;
-        if (time < oldest_time) {
-            oldest_time = time;
-            free(*oldest);
-            *oldest = path;
-        } else {
-            free(path);
-        }
-    }
-    dd_names_free(&names, count);
-    return total;
-}
-
-/* Removes the oldest files until bytes more fit. */
-static void make_room(const char *cache, int64_t bytes) {
-    char *oldest;
-    while (measure(cache, &oldest) + bytes > max_cached && oldest) {
-        int failed = unlink(oldest);
-        free(oldest);
-        oldest = NULL;
-        if (failed != 0)
-            break;
-    }
-    free(oldest);
 }
 
 static dd_status store(const char *path, const struct head *head, const struct dd_images *images, const char *warning) {
@@ -209,7 +156,7 @@ void dd_folder_cache_store(const char *cache, struct folder_key key, const struc
         free(path);
         return;
     }
-    make_room(cache, bytes);
+    dd_folder_trim(cache, (uint64_t)(max_cached - bytes));
     if (store(path, &head, images, warning) != DD_OK)
         dd_warning("decoded images are not kept: %s", dd_error_message());
     free(path);

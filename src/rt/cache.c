@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <xxhash.h>
 
@@ -28,12 +27,6 @@ struct header {
     XXH128_hash_t key;        /* as in the file's name */
     uint64_t size;            /* of the binary that follows */
     XXH128_hash_t check;      /* of the binary */
-};
-
-struct kept_file {
-    char *path;
-    uint64_t size;
-    struct timespec used;
 };
 
 bool dd_binary_cache_used(const dd_device *device) {
@@ -156,41 +149,6 @@ static uint8_t *get_binary(cl_program program, XXH128_hash_t key, size_t *size) 
     return data;
 }
 
-static int by_use(const void *a, const void *b) {
-    const struct kept_file *x = a, *y = b;
-    if (x->used.tv_sec != y->used.tv_sec)
-        return x->used.tv_sec < y->used.tv_sec ? -1 : 1;
-    return (x->used.tv_nsec > y->used.tv_nsec) - (x->used.tv_nsec < y->used.tv_nsec);
-}
-
-void dd_binary_trim(const char *folder, uint64_t limit) {
-    char **names = NULL;
-    int count = 0, files = 0;
-    uint64_t total = 0;
-    if (dd_folder_names(folder, &names, &count) != DD_OK)
-        return;
-    struct kept_file *kept = dd_calloc((size_t)count, sizeof *kept);
-    for (int i = 0; kept && i < count; i++) {
-        struct stat info;
-        char *path = dd_path_join(folder, names[i]);
-        if (path && stat(path, &info) == 0 && S_ISREG(info.st_mode)) {
-            kept[files++] = (struct kept_file){.path = path, .size = (uint64_t)info.st_size, .used = info.st_mtim};
-            total += (uint64_t)info.st_size;
-        } else {
-            free(path);
-        }
-    }
-    if (files)
-        qsort(kept, (size_t)files, sizeof *kept, by_use);
-    for (int i = 0; i < files; i++) {
-        if (total > limit && unlink(kept[i].path) == 0)
-            total -= kept[i].size;
-        free(kept[i].path);
-    }
-    free(kept);
-    dd_names_free(&names, count);
-}
-
 void dd_binary_store(dd_device *device, const struct dd_kernel_source *source, const char *options,
                      cl_program program) {
     XXH128_hash_t key;
@@ -200,7 +158,7 @@ void dd_binary_store(dd_device *device, const struct dd_kernel_source *source, c
     char *path = binary_path(device, key), *folder = dd_cache_folder(device->cache_dir, "programs");
     uint8_t *data = path && folder ? get_binary(program, key, &size) : NULL;
     if (data) {
-        dd_binary_trim(folder, MAX_FOLDER - size);
+        dd_folder_trim(folder, MAX_FOLDER - size);
         if (dd_file_write(path, data, size) != DD_OK)
             dd_debug("a program is not remembered: %s", dd_error_message());
     }

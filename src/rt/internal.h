@@ -60,9 +60,6 @@ cl_program dd_binary_load(dd_device *device, const struct dd_kernel_source *sour
 /** Remembers a built program, best effort. */
 void dd_binary_store(dd_device *device, const struct dd_kernel_source *source, const char *options, cl_program program);
 
-/** Deletes files of folder, the longest unused first, until at most limit bytes are left. */
-void dd_binary_trim(const char *folder, uint64_t limit);
-
 /** Hash of every embedded kernel source. */
 uint64_t dd_kernels_hash(void);
 

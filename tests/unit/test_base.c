@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
@@ -321,6 +322,38 @@ static void test_names_bytewise(void **state) {
     free(dir);
 }
 
+/** A file of 10 bytes, modified that many nanoseconds after a common moment. */
+static void make_aged(const char *path, long nanoseconds) {
+    const struct timespec times[2] = {{1700000000, nanoseconds}, {1700000000, nanoseconds}};
+    assert_int_equal(dd_file_write(path, "0123456789", 10), DD_OK);
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void test_trim(void **state) {
+    (void)state;
+    char *old = in_folder("aged/c"), *middle = in_folder("aged/a"), *new = in_folder("aged/b");
+    char *inner = in_folder("aged/inner"), *dir = in_folder("aged");
+    assert_int_equal(dd_make_folder(inner), DD_OK); /* no file: neither counted nor deleted */
+    make_aged(new, 30);
+    make_aged(old, 10);
+    make_aged(middle, 20);
+    dd_folder_trim(dir, 30);
+    assert_true(dd_file_exists(old));
+    dd_folder_trim(dir, 29);
+    assert_false(dd_file_exists(old));
+    assert_true(dd_file_exists(middle));
+    dd_folder_trim(dir, 10);
+    assert_false(dd_file_exists(middle));
+    assert_true(dd_file_exists(new));
+    dd_folder_trim(dir, 0);
+    assert_false(dd_file_exists(new));
+    assert_true(dd_is_folder(inner));
+    dd_folder_trim(new, 0); /* there is no such folder */
+    char *all[] = {old, middle, new, inner, dir};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+}
+
 static void assert_cache_folder(const char *cache_dir, const char *sub, const char *expected) {
     char *got = dd_cache_folder(cache_dir, sub);
     assert_non_null(got);
@@ -465,6 +498,7 @@ int main(void) {
         cmocka_unit_test(test_refused_reads),
         cmocka_unit_test(test_folders),
         cmocka_unit_test(test_names_bytewise),
+        cmocka_unit_test(test_trim),
         cmocka_unit_test(test_cache_folder),
         cmocka_unit_test(test_json_values),
         cmocka_unit_test(test_json_files),

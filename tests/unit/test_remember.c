@@ -102,10 +102,6 @@ static void test_binaries_on_disk(void **state) {
     }
     ok(dd_file_write(path, data, size));
     assert_remembered(true, options, "whole again");
-    dd_binary_trim(programs, size);
-    assert_true(dd_file_exists(path));
-    dd_binary_trim(programs, size - 1);
-    assert_false(dd_file_exists(path));
     assert_int_equal(dd_rt_live_objects(), live + 1);
     free(data);
     free(path);
