@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "rt/internal.h"
@@ -20,14 +21,20 @@ static const char install_advice[] =
     "install an OpenCL driver, for example `apt install pocl-opencl-icd` for the CPU, or the GPU vendor's driver "
     "(`nvidia-opencl-icd`, `intel-opencl-icd`, ROCm)";
 
-/** Copies text without the blanks around it, cut to size. */
-static void trim(char *target, size_t size, const char *text) {
-    while (*text == ' ')
-        text++;
-    snprintf(target, size, "%s", text);
-    size_t length = strlen(target);
-    while (length && target[length - 1] == ' ')
-        target[--length] = 0;
+void dd_trim_text(char *target, size_t size, const char *text) {
+    char *clean = dd_utf8_text(text);
+    const char *from = clean ? clean : "";
+    while (*from == ' ')
+        from++;
+    size_t length = strlen(from);
+    if (length >= size)
+        for (length = size - 1; ((unsigned char)from[length] & 0xC0) == 0x80; length--) /* inside a character */
+            ;
+    while (length && from[length - 1] == ' ')
+        length--;
+    memcpy(target, from, length);
+    target[length] = 0;
+    free(clean);
 }
 
 /** An empty string where the driver refuses. */
@@ -36,7 +43,7 @@ static void device_text(cl_device_id id, cl_device_info what, char *target, size
     target[0] = 0;
     if (clGetDeviceInfo(id, what, sizeof text, text, NULL) == CL_SUCCESS) {
         text[sizeof text - 1] = 0;
-        trim(target, size, text);
+        dd_trim_text(target, size, text);
     }
 }
 
@@ -45,7 +52,7 @@ static void platform_text(cl_platform_id id, cl_platform_info what, char *target
     target[0] = 0;
     if (clGetPlatformInfo(id, what, sizeof text, text, NULL) == CL_SUCCESS) {
         text[sizeof text - 1] = 0;
-        trim(target, size, text);
+        dd_trim_text(target, size, text);
     }
 }
 

@@ -30,6 +30,12 @@ dd_status dd_entries_select(const struct dd_entry *entries, int count, const cha
 /** Marks what a NULL selector opens, with the reason; none where no device will do. */
 void dd_entries_mark_default(struct dd_entry *entries, int count);
 
+/**
+ * Copies a driver's text, as UTF-8 (dd_utf8_text) without the blanks around it, cut behind a whole character to less
+ * than size bytes. Empty where memory is out.
+ */
+void dd_trim_text(char *target, size_t size, const char *text);
+
 /** Adds change to dd_rt_live_objects(). */
 void dd_rt_count(long change);
 

@@ -17,12 +17,8 @@
 enum { FORMAT = 1, MAX_VERDICTS = 64, MAX_BYTES = 1 << 20 };
 
 char *dd_device_key(const struct dd_device_info *info) {
-    char *key = dd_format("%s|%s|%s|%s|depthdrop %s|kernels %016" PRIx64, info->platform_name, info->name, info->driver,
-                          info->version, dd_version(), dd_kernels_hash());
-    for (char *at = key; at && *at; at++)
-        if (*at < ' ' || *at > '~') /* JSON takes no broken UTF-8 */
-            *at = '?';
-    return key;
+    return dd_format("%s|%s|%s|%s|depthdrop %s|kernels %016" PRIx64, info->platform_name, info->name, info->driver,
+                     info->version, dd_version(), dd_kernels_hash());
 }
 
 /** "<cache folder>/selftest.json", freed by free(); NULL if there is no cache folder. */

@@ -5,8 +5,8 @@
 #include <depthdrop/device.h>
 
 /**
- * Everything that a remembered result may depend on: device, driver, depthdrop's version and its kernels, printable.
- * Freed by free(); NULL: out of memory.
+ * Everything that a remembered result may depend on: device, driver, depthdrop's version and its kernels. Freed by
+ * free(); NULL: out of memory.
  */
 char *dd_device_key(const struct dd_device_info *info);
 

@@ -138,7 +138,7 @@ static void test_verdicts(void **state) {
     (void)state;
     struct dd_device_info info = device->info, other = device->info;
     char *path = dd_path_join(folder, "selftest.json");
-    snprintf(other.driver, sizeof other.driver, "another \"driver\" \xff");
+    snprintf(other.driver, sizeof other.driver, "another \"driver\" \xc3\xa9");
     assert_int_equal(dd_verdict_read(folder, &info), DD_SELFTEST_UNTESTED);
     dd_verdict_write(folder, &info, DD_SELFTEST_PASSED);
     dd_verdict_write(folder, &other, DD_SELFTEST_FAILED);

@@ -127,11 +127,34 @@ static void test_environment(void **state) {
     unsetenv("DEPTHDROP_DEVICE");
 }
 
+static void test_trim(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *expected; /* in 8 bytes */
+    } cases[] = {
+        {"", ""},
+        {"   ", ""},
+        {"  a b ", "a b"},
+        {"abcdefg", "abcdefg"},
+        {"abcdef gh", "abcdef"},
+        {"abcdef\xc3\xa9", "abcdef"}, /* the cut is inside the last character */
+        {"abcde\xc3\xa9", "abcde\xc3\xa9"},
+        {"a\xff\xc3z", "a\xef\xbf\xbd\xef\xbf\xbd"},
+        {"\xff\xff\xff", "\xef\xbf\xbd\xef\xbf\xbd"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[8];
+        dd_trim_text(text, sizeof text, cases[i].text);
+        assert_string_equal(text, cases[i].expected);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_default),
         cmocka_unit_test(test_selectors),
         cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_trim),
     };
     unsetenv("DEPTHDROP_DEVICE");
     return cmocka_run_group_tests_name("select", tests, NULL, NULL);

@@ -104,7 +104,7 @@ static void test_damage_is_empty(void **state) {
                                       "{\"format\": \"1\", \"devices\": {}}",
                                       "\xff\xfe\xfd"};
     const char *folder = scratch_path("damage"), *path;
-    const struct dd_device_info info = device_named("device \xc3", "1"); /* no UTF-8 */
+    const struct dd_device_info info = device_named("device \xc3\xa9", "1"); /* no ASCII */
     make_file(folder, &info, &path);
     expect(folder, &info, "a", "direct");
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
