@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
 #include <xxhash.h>
 
+#include "base/json.h"
 #include "base/mem.h"
 
 enum folder_use { FOLDER_NONE, FOLDER_OPTIONAL, FOLDER_REQUIRED };
@@ -135,10 +135,8 @@ dd_status dd_dataset_set_classes(dd_dataset *dataset, const char *const *names, 
         return dd_fail_memory("class names", ((size_t)count + 1) * sizeof *dataset->class_names);
     dataset->classes = count;
     for (int i = 0; i < count; i++) {
-        json_t *text = json_string(names[i]); /* model files keep the names in JSON, which takes nothing but UTF-8 */
-        if (!text)
+        if (!dd_is_utf8(names[i])) /* model files keep the names in JSON */
             return dd_fail(DD_ERROR_DATA, "%s: the name of class %d, \"%s\", is not UTF-8", dataset->spec, i, names[i]);
-        json_decref(text);
         dataset->class_names[i] = dd_strdup(names[i]);
         if (!dataset->class_names[i])
             return dd_fail_memory("class name", strlen(names[i]) + 1);

@@ -11,9 +11,8 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-#include <jansson.h>
-
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "dataset/image.h"
@@ -30,14 +29,6 @@ struct passed_over {
 static bool is_image_name(const char *name) {
     const char *dot = strrchr(name, '.');
     return dot && (strcasecmp(dot, ".jpg") == 0 || strcasecmp(dot, ".jpeg") == 0 || strcasecmp(dot, ".png") == 0);
-}
-
-/* Model files keep class names in JSON, which takes nothing but UTF-8. */
-static bool is_utf8(const char *name) {
-    json_t *text = json_string(name);
-    bool valid = text;
-    json_decref(text);
-    return valid;
 }
 
 /* The split's class folders in bytewise order: names (freed by dd_names_free) and their count. */
@@ -70,7 +61,7 @@ static dd_status set_classes(dd_dataset *dataset, const char *path) {
     DD_TRY(list_classes(path, &names, &count));
     dd_status status = DD_OK;
     for (int i = 0; i < count && status == DD_OK; i++)
-        if (!is_utf8(names[i]))
+        if (!dd_is_utf8(names[i])) /* model files keep the names in JSON */
             status = dd_fail(DD_ERROR_DATA, "%s/%s: this class name is not UTF-8; rename the folder", path, names[i]);
     if (status == DD_OK)
         status = dd_dataset_set_classes(dataset, (const char *const *)names, count);

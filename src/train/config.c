@@ -1,7 +1,6 @@
 /* config.json: one table of fields serves reading and writing. */
 #include "train/config.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include <depthdrop/depthdrop.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 
 enum { CONFIG_FORMAT = 1 };
@@ -92,10 +92,8 @@ static dd_status copy_text(char *target, size_t size, const char *option, const 
     const char *text = value != NULL ? value : "";
     if (strlen(text) >= size)
         return dd_fail(DD_ERROR_USAGE, "%s is longer than %zu characters", option, size - 1);
-    json_t *encoded = json_string(text); /* config.json holds UTF-8 alone */
-    if (encoded == NULL)
+    if (!dd_is_utf8(text)) /* config.json holds nothing else */
         return dd_fail(DD_ERROR_USAGE, "%s \"%s\" is not valid UTF-8", option, text);
-    json_decref(encoded);
     strcpy(target, text);
     return DD_OK;
 }
@@ -216,35 +214,42 @@ static json_t *field_value(const struct field *field, const struct dd_run_config
     return NULL;
 }
 
+/** By the names of the convolutions; NULL: out of memory. */
 static json_t *algorithms_json(const struct dd_net *net, const struct dd_plan_choice *choice) {
     json_t *all = json_object();
+    int failed = 0;
     for (int i = 0; i < choice->convs; i++) {
         json_t *one = json_object();
         for (int d = 0; d < DD_CONV_DIRECTIONS; d++)
             if (choice->algorithm[i][d] != NULL)
-                json_object_set_new(one, direction_names[d], json_string(choice->algorithm[i][d]->name));
-        json_object_set_new(all, net->params[net->bns[i].conv_weight].name, one);
+                failed |= json_object_set_new(one, direction_names[d], json_string(choice->algorithm[i][d]->name));
+        failed |= json_object_set_new(all, net->params[net->bns[i].conv_weight].name, one);
     }
-    return all;
+    if (failed == 0)
+        return all;
+    json_decref(all);
+    return NULL;
+}
+
+/** NULL: out of memory. */
+static json_t *config_json(const struct dd_run_config *config, const struct dd_net *net,
+                           const struct dd_plan_choice *choice) {
+    json_t *root = json_pack("{s:i, s:s}", "format_version", CONFIG_FORMAT, "version", dd_version());
+    int failed = 0;
+    for (int i = 0; i < FIELD_COUNT; i++)
+        failed |= json_object_set_new(root, fields[i].key, field_value(&fields[i], config));
+    failed |= json_object_set_new(root, "algorithms", algorithms_json(net, choice));
+    if (failed == 0)
+        return root;
+    json_decref(root);
+    return NULL;
 }
 
 dd_status dd_config_save(const struct dd_run_config *config, const struct dd_net *net,
                          const struct dd_plan_choice *choice, const char *dir) {
-    dd_status status = DD_ERROR_MEMORY;
-    char *text = NULL, *path = dd_path_join(dir, "config.json");
-    json_t *root = json_object();
-    json_object_set_new(root, "format_version", json_integer(CONFIG_FORMAT));
-    json_object_set_new(root, "version", json_string(dd_version()));
-    for (int i = 0; i < FIELD_COUNT; i++)
-        json_object_set_new(root, fields[i].key, field_value(&fields[i], config));
-    json_object_set_new(root, "algorithms", algorithms_json(net, choice));
-    text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-    if (text == NULL || path == NULL)
-        status = dd_fail_memory("config.json", 1);
-    else
-        status = dd_file_write(path, text, strlen(text));
-    json_decref(root);
-    free(text);
+    char *path = dd_path_join(dir, "config.json");
+    const dd_status status =
+        dd_json_save_file(config_json(config, net, choice), path, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     free(path);
     return status;
 }
@@ -274,14 +279,7 @@ static dd_status read_field(const struct field *field, const json_t *root, const
 }
 
 static dd_status read_root(const char *path, json_t **root) {
-    uint8_t *bytes;
-    size_t size;
-    DD_TRY(dd_file_read(path, 64 << 20, &bytes, &size));
-    json_error_t error;
-    *root = json_loadb((const char *)bytes, size, JSON_REJECT_DUPLICATES, &error);
-    free(bytes);
-    if (*root == NULL)
-        return dd_fail(DD_ERROR_DATA, "%s is damaged: line %d: %s", path, error.line, error.text);
+    DD_TRY(dd_json_load_file(path, 64 << 20, JSON_REJECT_DUPLICATES, NULL, root));
     const json_t *format = json_object_get(*root, "format_version");
     if (!json_is_integer(format) || json_integer_value(format) != CONFIG_FORMAT)
         return dd_fail(DD_ERROR_DATA, "%s is of format version %lld, this program reads %d", path,
