@@ -1,15 +1,8 @@
-/*
- * tune.json: {"format": 1, "devices": {"<device>": {"<key>": "<winner>", ...}, ...}}. Writers hold a lock on tune.lock
- * from reading the file to replacing it, so that none undoes what another has added. A change of the layout is a change
- * of FORMAT.
- */
+/* tune.json of the cache folder: {"format": 1, "devices": {"<device>": {"<key>": "<winner>", ...}, ...}}. */
 #include "tune/store.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include <jansson.h>
 
@@ -19,35 +12,25 @@
 #include "rt/remember.h"
 #include "rt/verdict.h"
 
-enum { FORMAT = 1, MAX_DEVICES = 32, MAX_BYTES = 16 << 20 };
+static const struct dd_remembered winners = {.file = "tune.json",
+                                             .lock = "tune.lock",
+                                             .key = "devices",
+                                             .format = 1,
+                                             .most_bytes = 16 << 20,
+                                             .most_entries = 32};
 
 struct dd_tune_store {
-    char *path, *lock_path; /* NULL: nothing is kept */
-    char *device;           /* key of the device */
-    json_t *known;          /* winners by key */
-    json_t *fresh;          /* those put since the last save */
+    char *folder;  /* NULL: nothing is kept */
+    char *device;  /* key of the device */
+    json_t *known; /* winners by key */
+    json_t *fresh; /* those put since the last save */
 };
 
-/** Paths, or none where there is no folder. */
-static void find_paths(struct dd_tune_store *store, const char *cache_dir) {
-    char *folder = dd_cache_off() ? NULL : dd_cache_folder(cache_dir, NULL);
-    if (folder == NULL)
-        return;
-    store->path = dd_path_join(folder, "tune.json");
-    store->lock_path = dd_path_join(folder, "tune.lock");
-    free(folder);
-    if (store->lock_path == NULL) {
-        free(store->path);
-        store->path = NULL;
-    }
-}
-
-/** The winners in a device's object of root; entries that are no names are left out. */
-static void take_known(struct dd_tune_store *store, json_t *root) {
+/** The winners among a device's entries; those that are no names are left out. */
+static void take_known(struct dd_tune_store *store, json_t *device) {
     const char *key;
     json_t *value;
-    json_object_foreach(json_object_get(json_object_get(root, "devices"), store->device), key,
-                        value) if (json_is_string(value)) json_object_set(store->known, key, value);
+    json_object_foreach(device, key, value) if (json_is_string(value)) json_object_set(store->known, key, value);
 }
 
 dd_status dd_tune_store_open(const char *cache_dir, const struct dd_device_info *info, struct dd_tune_store **out) {
@@ -64,11 +47,11 @@ dd_status dd_tune_store_open(const char *cache_dir, const struct dd_device_info 
         dd_tune_store_close(&store);
         return dd_fail_memory("tuning results", 1024);
     }
-    find_paths(store, cache_dir);
-    if (store->path != NULL) {
-        json_t *root = dd_remember_load(store->path, MAX_BYTES, FORMAT, "devices");
-        take_known(store, root);
-        json_decref(root);
+    store->folder = dd_cache_off() ? NULL : dd_cache_folder(cache_dir, NULL);
+    if (store->folder != NULL) {
+        json_t *devices = dd_remember_load(&winners, store->folder);
+        take_known(store, json_object_get(devices, store->device));
+        json_decref(devices);
     }
     *out = store;
     return DD_OK;
@@ -82,13 +65,12 @@ void dd_tune_store_close(struct dd_tune_store **handle) {
     json_decref(store->known);
     json_decref(store->fresh);
     free(store->device);
-    free(store->path);
-    free(store->lock_path);
+    free(store->folder);
     free(store);
 }
 
 bool dd_tune_store_kept(const struct dd_tune_store *store) {
-    return store->path != NULL;
+    return store->folder != NULL;
 }
 
 const char *dd_tune_store_find(const struct dd_tune_store *store, const char *key) {
@@ -102,45 +84,11 @@ dd_status dd_tune_store_put(struct dd_tune_store *store, const char *key, const 
     return DD_OK;
 }
 
-/** The device's object in root, made if there is none; drivers and versions come and go, so the oldest are dropped. */
-static json_t *device_object(json_t *root, const char *device) {
-    json_t *devices = json_object_get(root, "devices");
-    json_t *object = json_object_get(devices, device);
-    if (json_is_object(object))
-        return object;
-    while (json_object_size(devices) >= MAX_DEVICES) {
-        const char *oldest = json_object_iter_key(json_object_iter(devices)); /* jansson keeps the order of insertion */
-        if (json_object_del(devices, oldest) != 0)
-            return NULL;
-    }
-    if (json_object_set_new(devices, device, json_object()) != 0)
-        return NULL;
-    return json_object_get(devices, device);
-}
-
-static dd_status merge(const struct dd_tune_store *store) {
-    json_t *root = dd_remember_load(store->path, MAX_BYTES, FORMAT, "devices");
-    json_t *object = root != NULL ? device_object(root, store->device) : NULL;
-    char *text = NULL;
-    if (object != NULL && json_object_update(object, store->fresh) == 0)
-        text = json_dumps(root, JSON_INDENT(1));
-    const dd_status status =
-        text != NULL ? dd_file_write(store->path, text, strlen(text)) : dd_fail_memory("tuning results", 1);
-    free(text);
-    json_decref(root);
-    return status;
-}
-
 void dd_tune_store_save(struct dd_tune_store *store) {
-    if (store->path == NULL || json_object_size(store->fresh) == 0)
+    if (store->folder == NULL || json_object_size(store->fresh) == 0)
         return;
-    const int lock = open(store->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (lock < 0 || flock(lock, LOCK_EX) != 0) /* a file system without locks: at worst another's winners are lost */
-        dd_debug("%s cannot be locked", store->lock_path);
-    if (merge(store) == DD_OK)
+    if (dd_remember_save(&winners, store->folder, store->device, store->fresh) == DD_OK)
         json_object_clear(store->fresh);
     else
         dd_warning("tuning results are not kept: %s", dd_error_message());
-    if (lock >= 0)
-        close(lock);
 }

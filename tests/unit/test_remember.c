@@ -16,6 +16,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "rt/buffer.h"
 #include "rt/internal.h"
 #include "rt/launch.h"
@@ -168,6 +169,36 @@ static void test_verdicts(void **state) {
     free(path);
 }
 
+enum { WRITERS = 4, VERDICTS = 8 }; /* each */
+
+static void driver_of(struct dd_device_info *info, int writer, int i) {
+    *info = device->info;
+    snprintf(info->driver, sizeof info->driver, "writer %d, driver %d", writer, i);
+}
+
+static void write_verdicts(void *cache_dir, int writer) {
+    for (int i = 0; i < VERDICTS; i++) {
+        struct dd_device_info info;
+        driver_of(&info, writer, i);
+        dd_verdict_write(cache_dir, &info, DD_SELFTEST_PASSED);
+    }
+}
+
+/* None loses what another has written: the lock is as good among threads as it is among processes. */
+static void test_writers_at_once(void **state) {
+    (void)state;
+    char *own = dd_path_join(folder, "writers");
+    dd_parallel_for(WRITERS, WRITERS, write_verdicts, own);
+    for (int w = 0; w < WRITERS; w++)
+        for (int i = 0; i < VERDICTS; i++) {
+            struct dd_device_info info;
+            driver_of(&info, w, i);
+            if (dd_verdict_read(own, &info) != DD_SELFTEST_PASSED)
+                fail_msg("the verdict about \"%s\" is lost", info.driver);
+        }
+    free(own);
+}
+
 static int open_device(void **state) {
     (void)state;
     struct dd_device_options options;
@@ -194,6 +225,7 @@ int main(void) {
         cmocka_unit_test(test_binaries_on_disk),
         cmocka_unit_test(test_cache_switch),
         cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_writers_at_once),
     };
     struct dd_device_info *list;
     int count;
