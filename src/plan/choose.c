@@ -78,18 +78,45 @@ dd_status dd_plan_check_algorithm(const char *name) {
     return dd_fail(DD_ERROR_USAGE, "unknown convolution algorithm \"%s\"; known: auto, gemm, direct, winograd", name);
 }
 
-dd_status dd_plan_choose(const struct dd_net *net, const struct dd_device_info *info,
-                         const struct dd_plan_options *options, struct dd_plan_choice *choice) {
-    *choice = (struct dd_plan_choice){.vector = choose_vector(info, options), .convs = net->bn_count};
-    DD_TRY(dd_plan_check_algorithm(options->algorithm));
+/** A choice of no algorithm, and a layout by it: for its shapes; whether it fits is dd_plan_check_size's question. */
+static dd_status make_shapes(const struct dd_net *net, const struct dd_device_info *info,
+                             const struct dd_plan_options *options, int vector, struct dd_plan_choice *choice,
+                             struct dd_layout *layout) {
+    struct dd_device_info unlimited = *info;
+    unlimited.max_alloc_bytes = DD_UNLIMITED_BYTES;
+    *layout = (struct dd_layout){.v = vector};
+    *choice = (struct dd_plan_choice){.vector = vector, .convs = net->bn_count};
     choice->algorithm = dd_calloc((size_t)net->bn_count, sizeof *choice->algorithm);
     if (choice->algorithm == NULL)
         return dd_fail_memory("algorithm choice", (size_t)net->bn_count * sizeof *choice->algorithm);
-    struct dd_layout
-        layout; /* for its shapes: no algorithm is chosen yet, and whether it fits is dd_plan_check_size's question */
-    struct dd_device_info unlimited = *info;
-    unlimited.max_alloc_bytes = DD_UNLIMITED_BYTES;
-    dd_status status = dd_layout_make(net, &unlimited, options, choice, &layout);
+    return dd_layout_make(net, &unlimited, options, choice, layout);
+}
+
+dd_status dd_plan_check_choice(const struct dd_net *net, const struct dd_device_info *info,
+                               const struct dd_plan_options *options, const struct dd_plan_choice *choice) {
+    struct dd_device_info cpu = *info;
+    cpu.type = DD_DEVICE_CPU;
+    struct dd_plan_choice none;
+    struct dd_layout layout;
+    dd_status status = make_shapes(net, info, options, choice->vector, &none, &layout);
+    for (int i = 0; status == DD_OK && i < net->bn_count; i++)
+        for (int d = 0; d < DD_CONV_DIRECTIONS && status == DD_OK; d++) {
+            const struct dd_conv_algorithm *algorithm = choice->algorithm[i][d];
+            if (algorithm != NULL && !algorithm->supports(&cpu, &layout.shapes[i], d))
+                status = dd_fail(DD_ERROR_USAGE, "%s cannot compute %s at V = %d: choose another algorithm",
+                                 algorithm->name, net->params[net->bns[i].conv_weight].name, choice->vector);
+        }
+    dd_layout_free(&layout);
+    free(none.algorithm);
+    return status;
+}
+
+dd_status dd_plan_choose(const struct dd_net *net, const struct dd_device_info *info,
+                         const struct dd_plan_options *options, struct dd_plan_choice *choice) {
+    struct dd_layout layout;
+    *choice = (struct dd_plan_choice){.convs = net->bn_count};
+    DD_TRY(dd_plan_check_algorithm(options->algorithm));
+    dd_status status = make_shapes(net, info, options, choose_vector(info, options), choice, &layout);
     for (int i = 0; status == DD_OK && i < net->bn_count; i++)
         for (int d = 0; d < DD_CONV_DIRECTIONS && status == DD_OK; d++) {
             if (i == 0 && d == DD_CONV_BACKWARD_DATA)

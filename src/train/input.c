@@ -40,6 +40,7 @@ dd_status dd_input_split(struct dd_run *run) {
     if (held_out >= all->count)
         return dd_fail(DD_ERROR_USAGE, "--val-split %d leaves none of the %d training images", held_out, all->count);
     run->best_split = "val";
+    strcpy(run->dataset->test.split, "test"); /* even if they are a folder's "val": the name is taken */
     dd_status status;
     int32_t *chosen = dd_calloc((size_t)held_out, sizeof *chosen);
     char *marks = dd_calloc((size_t)all->count, 1);

@@ -291,8 +291,15 @@ static struct dd_plan_options plan_options(const struct dd_run *run) {
 }
 
 static dd_status choose(struct dd_run *run, const struct dd_plan_options *options, struct dd_plan_choice *choice) {
-    if (run->resumed)
-        return dd_config_choice(&run->config, run->algorithms, run->net, choice);
+    if (run->resumed) {
+        DD_TRY(dd_config_choice(&run->config, run->algorithms, run->net, choice));
+        dd_status status = dd_plan_check_choice(run->net, dd_device_get_info(run->device), options, choice);
+        if (status == DD_ERROR_USAGE)
+            status = dd_fail_prefix(DD_ERROR_DATA, "%s/config.json: the run cannot be resumed", run->dir);
+        if (status != DD_OK)
+            free(choice->algorithm);
+        return status;
+    }
     DD_TRY(dd_tuning_choose(run->device, run->net, options, !run->options->dry_run, run->stop, choice));
     run->config.chosen_vector = choice->vector;
     return DD_OK;

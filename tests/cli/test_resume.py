@@ -174,6 +174,31 @@ class RunFolder(CliTest):
         self.run_error("train", "--resume", folder, "--log-every", "0", expect=2, names=["--log-every"])
         self.run_program("train", "--resume", folder, "--iterations", "2")
 
+    def test_edited_algorithms(self):
+        """An algorithm that cannot compute its convolution is refused: Winograd's kernels know 3x3 alone."""
+        folder = self.train("run", "--iterations", "1", net=GATED_NET)
+        path = os.path.join(folder, "config.json")
+        with open(path, encoding="utf-8") as file:
+            config = json.load(file)
+        name = next(name for name in config["algorithms"] if "downsample" in name)
+        config["algorithms"][name]["forward"] = "winograd"
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(config, file)
+        self.run_error("train", "--resume", folder, "--iterations", "2", expect=3, names=["config.json", "winograd", name])
+
+    def test_val_folder_beside_val_split(self):
+        """The folder's own val images are then called test: one name would mean two sets."""
+        from support import write_png
+        for split in ("train", "val"):
+            for label in range(2):
+                os.makedirs(self.path(f"data/{split}/{label}"))
+                for number in range(8):
+                    write_png(self.path(f"data/{split}/{label}/{number}.png"), 12, 12, 3, 99 * label + number)
+        folder = self.train("run", "--iterations", "2", "--val-split", "4",
+                            net=["--data", "folder:" + self.path("data"), "--net", "resnet8", "--batch", "4"])
+        evaluations = [(event["split"], event["images"]) for event in read_log(folder) if event["event"] == "eval"]
+        self.assertEqual(sorted(set(evaluations)), [("test", 16), ("val", 4)])
+
     def test_other_data(self):
         """A checkpoint is continued with the data that it began with."""
         from support import write_png
