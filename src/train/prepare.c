@@ -59,6 +59,8 @@ static dd_status load_config(struct dd_run *run) {
     DD_TRY(dd_config_load(run->dir, &run->config, &run->algorithms));
     if (options->iterations >= 0 && options->epochs >= 0)
         return dd_fail(DD_ERROR_USAGE, "--iterations and --epochs exclude each other");
+    run->old_iterations = run->config.iterations;
+    run->old_log_every = run->config.log_every;
     change_resumed(options, &run->config);
     DD_TRY(dd_config_check(&run->config));
     if (options->epochs >= 0)
@@ -93,8 +95,16 @@ static dd_status check_names(const struct dd_run_config *config) {
  * ended between its last evaluation and the checkpoint: that evaluation is done again.
  */
 static dd_status cut_log(struct dd_run *run, int64_t iteration) {
-    const bool evaluated = iteration < run->config.iterations || !dd_run_recalibrates(run) || run->recalibrated;
-    return dd_runlog_cut(&run->log, iteration, evaluated, run->best_split);
+    const int64_t end = run->config.iterations;
+    const struct dd_log_cut cut = {.iteration = iteration,
+                                   .evaluated = iteration < end || !dd_run_recalibrates(run) || run->recalibrated,
+                                   .stopped = !dd_run_logs(iteration, run->old_log_every, run->old_iterations) &&
+                                              iteration != end,
+                                   .best_split = run->best_split};
+    DD_TRY(dd_runlog_cut(&run->log, &cut));
+    if (iteration > 0 && run->log.lines == 0)
+        dd_warning("%s is missing or empty: training time and the best error begin anew", run->log.path);
+    return DD_OK;
 }
 
 /** Looks at the checkpoint before any data is read: is it this run's, and has it reached its end, last evaluation
@@ -351,7 +361,7 @@ static dd_status start_new(struct dd_run *run) {
     DD_TRY(dd_make_folder(run->dir));
     DD_TRY(dd_runlog_open(run->dir, &run->log));
     DD_TRY(check_new_folder(run->options)); /* another process may have been quicker */
-    DD_TRY(dd_runlog_cut(&run->log, -1, false, run->best_split));
+    DD_TRY(dd_runlog_cut(&run->log, &(struct dd_log_cut){.iteration = -1, .best_split = run->best_split}));
     DD_TRY(dd_checkpoint_write_initial(run));
     return dd_config_save(&run->config, run->net, dd_plan_get_choice(run->plan), run->dir);
 }

@@ -15,6 +15,7 @@ struct dd_run {
     const char *dir;
     bool resumed, finished; /* finished: resumed, and nothing is left to do */
     bool recalibrated;      /* resumed: the checkpoint's statistics are recalibrated ones */
+    int64_t old_iterations, old_log_every; /* resumed: before the options changed them */
     struct dd_run_config config;
     struct dd_config_algorithms *algorithms; /* resumed */
     struct dd_schedule schedule;
@@ -40,6 +41,7 @@ struct dd_run {
     /* since the last line */
     double loss_sum, wrong_sum, units_sum, line_s;
     int64_t line_count;
+    struct dd_step_result last; /* of iteration */
 
     volatile int *stop;
     dd_train_callback callback;
@@ -100,6 +102,10 @@ static inline bool dd_run_stopped(const struct dd_run *run) {
 }
 static inline bool dd_run_recalibrates(const struct dd_run *run) {
     return run->config.bn_recalibrate > 0;
+}
+/** Whether a step has a line in the log of a run that nobody stops. */
+static inline bool dd_run_logs(int64_t iteration, int64_t log_every, int64_t iterations) {
+    return iteration % log_every == 0 || iteration == 1 || iteration == iterations;
 }
 static inline int64_t dd_run_epoch(const struct dd_run *run, int64_t iteration) {
     return (iteration - 1) / run->config.iterations_per_epoch + 1;

@@ -110,9 +110,9 @@ static dd_status take_result(struct dd_run *run, const struct dd_step_result *st
     run->wrong_sum += step->wrong;
     run->units_sum += step->units_run;
     run->line_count++;
+    run->last = *step;
     const bool finite = isfinite(step->loss);
-    const bool logged = run->iteration % run->config.log_every == 0 || run->iteration == 1 ||
-                        run->iteration == run->config.iterations || !finite;
+    const bool logged = dd_run_logs(run->iteration, run->config.log_every, run->config.iterations) || !finite;
     if (logged)
         DD_TRY(write_line(run, step));
     report(run, logged);
@@ -174,11 +174,12 @@ static dd_status pause_for_duties(struct dd_run *run) {
     return DD_OK;
 }
 
-/** A stop by a signal: what is queued is finished and saved. */
+/** A stop by a signal: what is queued is finished, logged for its time, and saved. */
 static dd_status stop(struct dd_run *run) {
     DD_TRY(collect(run, true));
-    if (run->saved != run->iteration)
-        DD_TRY(save(run));
+    if (run->line_count > 0)
+        DD_TRY(write_line(run, &run->last));
+    DD_TRY(run->saved != run->iteration ? save(run) : dd_runlog_sync(&run->log));
     return dd_fail(DD_INTERRUPTED, "interrupted after iteration %" PRId64 " of %" PRId64 "; the state is saved in %s",
                    run->iteration, run->config.iterations, run->dir);
 }

@@ -2,6 +2,7 @@
 """Run folders: one run each, one process at a time; stopped and killed runs end with an undisturbed run's bytes."""
 import json
 import os
+import re
 import signal
 import struct
 import time
@@ -244,6 +245,50 @@ class Disturbed(CliTest):
                     command = ["train", "--resume", folder]
                 self.finish(folder)
                 self.compare(folder, undisturbed)
+
+    def test_time_of_a_stopped_run(self):
+        """A stop between two lines of the log loses no training time, and leaves no line that others do not have."""
+        command = ["train", *GATED_NET, "--iterations", "150", "--log-every", "1000"]
+        undisturbed, folder = self.path("undisturbed"), self.path("run")
+        self.run_program(*command, "--run", undisturbed)
+        process = self.start(*command, "--run", folder)
+        self.assertTrue(self.wait_for_log(process, folder, 1))
+        time.sleep(0.3)
+        _, err = self.interrupt(process)
+        reached = re.search(r"interrupted after iteration (\d+) of 150", err)
+        if reached and 1 < int(reached[1]) < 150:  # else the signal came at once or too late
+            first, stopped = read_log(folder)
+            self.assertEqual(stopped["iteration"], int(reached[1]))
+            self.assertGreater(stopped["train_s"], first["train_s"])
+            process = self.start("train", "--resume", folder)
+            time.sleep(0.1)
+            self.interrupt(process, signal.SIGKILL)
+            self.assertEqual(read_log(folder)[:2], [first, stopped])  # until the next line takes its place
+            self.finish(folder)
+            self.assertGreater(read_log(folder)[1]["train_s"], stopped["train_s"])
+        self.compare(folder, undisturbed)
+
+    def test_damaged_log(self):
+        """A line that cannot be read costs those behind it only where it is the last, torn by a crash."""
+        folder = self.train("run", "--iterations", "4", "--log-every", "1")
+        path = os.path.join(folder, "log.jsonl")
+        with open(path, encoding="utf-8") as file:
+            lines = file.readlines()
+        for damage in ("oops\n", "\n", "{\"event\":\"step\"}\n"):
+            damaged = "".join(lines[:1] + [damage] + lines[2:])
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(damaged)
+            self.run_error("train", "--resume", folder, "--iterations", "6", expect=3, names=["log.jsonl", "line 2"])
+            with open(path, encoding="utf-8") as file:
+                self.assertEqual(file.read(), damaged)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("".join(lines) + lines[0][:20])
+        self.run_program("train", "--resume", folder, "--iterations", "5")
+        with open(path, encoding="utf-8") as file:
+            self.assertEqual(file.readlines()[:len(lines)], lines)
+        os.remove(path)
+        _, err = self.run_program("train", "--resume", folder, "--iterations", "6")
+        self.assertIn("log.jsonl is missing or empty", err)
 
     def test_second_signal(self):
         """A second Ctrl-C quits at once and leaves whole files."""
