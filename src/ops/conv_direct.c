@@ -39,14 +39,6 @@ struct plan {
     char options[512], label[64];
 };
 
-static int smaller(int a, int b) {
-    return a < b ? a : b;
-}
-
-static int larger(int a, int b) {
-    return a > b ? a : b;
-}
-
 /* A kernel of one tap loads only the pixels it needs. */
 static int band_step(const struct dd_conv *conv) {
     return conv->kernel == 1 ? 1 : conv->stride;
@@ -76,7 +68,7 @@ static int even_rows(int height, int most) {
 /* The batch's bands in at most about wanted slices of equal length. */
 static void plan_slices(struct plan *plan, int height, int wanted) {
     const int bands = dd_div_up(plan->source.n, plan->images) * dd_div_up(height, plan->rows);
-    plan->bands_per_slice = dd_div_up(bands, larger(smaller(bands, wanted), 1));
+    plan->bands_per_slice = dd_div_up(bands, dd_larger(dd_smaller(bands, wanted), 1));
     plan->slices = dd_div_up(bands, plan->bands_per_slice);
 }
 
@@ -98,9 +90,10 @@ static void plan_pixels(const struct dd_device_info *info, const struct dd_conv 
         plan->block_pixels = plan->block_targets == 2 ? 6 : 12;
     plan->block_pixels = dd_div_up(row, dd_div_up(row, plan->block_pixels));
     /* 16 registers hold the sums of two blocks, or of one and three weights */
-    plan->tap_group = plan->target.v == 16 || plan->block_targets == 1 ? smaller(conv->kernel, 3) : 1;
+    plan->tap_group = plan->target.v == 16 || plan->block_targets == 1 ? dd_smaller(conv->kernel, 3) : 1;
     plan->channel_unroll = plan->target.v == 16 ? 4 : 8;
-    plan_slices(plan, plan->target.h, smaller(SLICES_PER_UNIT * larger((int)info->compute_units, 1), MOST_SLICES));
+    plan_slices(plan, plan->target.h,
+                dd_smaller(SLICES_PER_UNIT * dd_larger((int)info->compute_units, 1), MOST_SLICES));
 }
 
 /* Backward weights: sums of a group of channel blocks stay in private memory over a slice. */
@@ -142,8 +135,8 @@ static void plan_weights(const struct dd_device_info *info, const struct dd_conv
             plan->images * plan->group_targets * dz_bytes > COMFORTABLE_BAND))
         plan->group_targets = dd_div_up(plan->group_targets, 2 * plan->block_targets) * plan->block_targets;
     groups = dd_div_up(sources, plan->group_sources) * dd_div_up(targets, plan->group_targets);
-    wanted = dd_div_up(WEIGHT_ITEMS_PER_UNIT * larger((int)info->compute_units, 1), groups);
-    wanted = smaller(wanted, larger((int)(LARGEST_PARTS / part_bytes), 1));
+    wanted = dd_div_up(WEIGHT_ITEMS_PER_UNIT * dd_larger((int)info->compute_units, 1), groups);
+    wanted = dd_smaller(wanted, dd_larger((int)(LARGEST_PARTS / part_bytes), 1));
     plan_slices(plan, plan->target.h, wanted);
 }
 
@@ -164,7 +157,7 @@ static void write_options(const struct dd_conv *conv, enum dd_conv_direction dir
                  plan->images, plan->group_sources, plan->group_targets, plan->block_values, plan->block_taps);
     else
         snprintf(end, left, "-DBLOCK_PIXELS=%d -DTAP_GROUP=%d -DCHANNEL_UNROLL=%d", plan->block_pixels, plan->tap_group,
-                 smaller(plan->channel_unroll, source->v));
+                 dd_smaller(plan->channel_unroll, source->v));
 }
 
 static void make_plan(const struct dd_device_info *info, const struct dd_conv *conv, enum dd_conv_direction direction,
@@ -223,7 +216,7 @@ static void needs(const struct dd_device_info *info, const struct dd_conv *conv,
     }
     if (direction == DD_CONV_BACKWARD_WEIGHTS) {
         const int fused = pointwise ? 1 + dd_pointwise_slices(info, conv) : 0; /* the form of w, and slices */
-        needs->workspace = dd_conv_weight_bytes(conv) * (size_t)larger(plan.slices, fused);
+        needs->workspace = dd_conv_weight_bytes(conv) * (size_t)dd_larger(plan.slices, fused);
         needs->slices = 0;
     }
 }

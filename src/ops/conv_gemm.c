@@ -136,7 +136,7 @@ static struct dd_gemm data_product(const struct layout *layout, const struct dd_
 static size_t slice_length(const struct dd_device_info *info, const struct layout *layout, const struct dd_part *part) {
     const size_t unit = info->type == DD_DEVICE_CPU ? DD_GEMM_TILE : 1, slices = (size_t)layout->slices;
     const size_t length = (part_pixels(part) + slices - 1) / slices;
-    return (length + unit - 1) / unit * unit;
+    return dd_round_up(length, unit);
 }
 
 static struct dd_gemm weights_product(const struct dd_device_info *info, const struct layout *layout,
@@ -178,8 +178,7 @@ static size_t part_temporary(const struct dd_device_info *info, const struct lay
             g = data_product(layout, part, &data, pointwise && form % 2, part->conv->out.v == 1 && form / 2);
         else
             g = weights_product(info, layout, part, NULL);
-        size_t bytes = dd_gemm_temporary_bound(info, &g);
-        most = bytes > most ? bytes : most;
+        most = dd_larger_size(most, dd_gemm_temporary_bound(info, &g));
     }
     return most;
 }
@@ -187,7 +186,7 @@ static size_t part_temporary(const struct dd_device_info *info, const struct lay
 /* Appends `floats` to the workspace, aligned so that views can begin there. */
 static size_t place(const struct dd_device_info *info, struct layout *layout, size_t floats) {
     const size_t unit = info->base_align_bytes > 64 ? info->base_align_bytes / sizeof(float) : 16, at = layout->total;
-    layout->total = (at + floats + unit - 1) / unit * unit;
+    layout->total = dd_round_up(at + floats, unit);
     return at;
 }
 
@@ -224,8 +223,7 @@ static struct layout layout_for(const struct dd_device_info *info, const struct 
     }
     for (int first = 0; first < conv->in.n; first += images) {
         const struct dd_part each = part_at(conv, &layout, first);
-        size_t bytes = part_temporary(info, &layout, &each, direction);
-        temporary = bytes > temporary ? bytes : temporary;
+        temporary = dd_larger_size(temporary, part_temporary(info, &layout, &each, direction));
     }
     layout.temporary = place(info, &layout, temporary / sizeof(float));
     return layout;

@@ -61,14 +61,6 @@ struct weight_blocking {
     int bands_per_slice, slices;
 };
 
-static int smaller(int a, int b) {
-    return a < b ? a : b;
-}
-
-static int larger(int a, int b) {
-    return a > b ? a : b;
-}
-
 /* The largest divisor of n that is at most `most` (at least 1) and a multiple of `unit`, which divides n. */
 static int divisor(int n, int most, int unit) {
     int d = n / unit * unit;
@@ -148,7 +140,7 @@ static void choose_groups(struct data_blocking *b, int v) {
     if (data_bytes(b, v) <= DATA_BYTES)
         return;
     b->og = b->ob; /* few passes over the outputs: each transforms all inputs anew */
-    b->kg = divisor(b->rb, larger(1, 64 / v), 1);
+    b->kg = divisor(b->rb, dd_larger(1, 64 / v), 1);
     while (b->og > b->ou && data_bytes(b, v) > DATA_BYTES)
         b->og = divisor(b->ob, b->og - b->ou, b->ou);
     while (b->kg > 1 && data_bytes(b, v) > DATA_BYTES)
@@ -176,7 +168,7 @@ static struct data_blocking block_data(const struct dd_device_info *info, const 
     b.tb = accumulators(s.v) / b.ou;
     b.tiling = make_tiling(info, s, b.tb);
     choose_groups(&b, s.v);
-    const int most = smaller(SLICES_MOST, larger(SLICES_LEAST, ITEMS_PER_UNIT * (int)info->compute_units));
+    const int most = dd_smaller(SLICES_MOST, dd_larger(SLICES_LEAST, ITEMS_PER_UNIT * (int)info->compute_units));
     b.bands_per_slice = dd_div_up(b.tiling.bands, most);
     b.slices = dd_div_up(b.tiling.bands, b.bands_per_slice);
     return b;
@@ -194,7 +186,7 @@ static size_t weight_bytes(const struct weight_blocking *b, int v) {
 /* Slices of whole multiples of `chunk` bands, so many that `groups` items each keep every compute unit busy. */
 static void cut_slices(const struct dd_device_info *info, struct weight_blocking *b, int v, int groups, int chunk) {
     const int per_unit = gradient_bytes(b, v) <= SMALL_GRADIENT ? ITEMS_PER_UNIT : ITEMS_PER_UNIT / 2;
-    const int wanted = dd_div_up(per_unit * larger(1, (int)info->compute_units), groups);
+    const int wanted = dd_div_up(per_unit * dd_larger(1, (int)info->compute_units), groups);
     b->bands_per_slice = dd_div_up(dd_div_up(b->tiling.bands, chunk), wanted) * chunk;
     b->slices = dd_div_up(b->tiling.bands, b->bands_per_slice);
 }
@@ -203,7 +195,7 @@ static struct weight_blocking block_weights(const struct dd_device_info *info, c
     const struct dd_shape s = conv->in;
     struct weight_blocking b = {.xb = dd_shape_blocks(conv->in), .gb = dd_shape_blocks(conv->out)};
     b.wo = side_by_side(b.gb);
-    b.wi = smaller(s.v, accumulators(s.v) / b.wo);
+    b.wi = dd_smaller(s.v, accumulators(s.v) / b.wo);
     b.tiling = make_tiling(info, s, 1);
     b.xg = b.xb;
     b.gg = b.gb;
@@ -298,7 +290,7 @@ static void needs(const struct dd_device_info *info, const struct dd_conv *conv,
         if (block_both(info, conv, &data, &fused))
             both = form_bytes(conv, DD_CONV_BACKWARD_DATA) + partial_bytes(&fused, v) + side_partial_bytes(&fused, v);
         needs->slices = 0;
-        needs->workspace = partial_bytes(&b, v) > both ? partial_bytes(&b, v) : both;
+        needs->workspace = dd_larger_size(partial_bytes(&b, v), both);
         return;
     }
     const struct data_blocking b = block_data(info, conv, direction == DD_CONV_BACKWARD_DATA);

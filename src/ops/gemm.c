@@ -41,10 +41,6 @@ static bool is_tiled(const struct dd_device_info *info) {
     return info->type == DD_DEVICE_CPU;
 }
 
-static size_t round_up(size_t value, size_t unit) {
-    return (value + unit - 1) / unit * unit;
-}
-
 /* Whether CLBlast takes the operands as they lie; the offset of the first member must be none by then. */
 static bool a_as_stored(const struct dd_gemm *g) {
     return g->transpose_a && g->m % DD_GEMM_TILE == 0 && g->k % DD_GEMM_TILE == 0 && g->lda == g->m;
@@ -75,7 +71,7 @@ static bool is_strided(const struct dd_device_info *info, const struct dd_gemm *
 
 /* Bytes that the indirect kernel takes: copies of those operands that do not lie as it wants them. */
 static size_t copies(const struct dd_gemm *g, size_t tile, size_t depth, bool a, bool b, bool c) {
-    const size_t m = round_up(g->m, tile), n = round_up(g->n, tile), k = round_up(g->k, depth);
+    const size_t m = dd_round_up(g->m, tile), n = dd_round_up(g->n, tile), k = dd_round_up(g->k, depth);
     return ((a ? m * k : 0) + (b ? k * n : 0) + (c ? m * n : 0)) * sizeof(float);
 }
 

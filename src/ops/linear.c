@@ -40,10 +40,8 @@ static struct dd_gemm weights_product(const struct dd_linear *l) {
 size_t dd_linear_workspace(const struct dd_linear *linear) {
     const struct dd_gemm products[] = {forward_product(linear), data_product(linear), weights_product(linear)};
     size_t most = 0;
-    for (int i = 0; i < 3; i++) {
-        size_t bytes = dd_gemm_temporary_bound(NULL, &products[i]);
-        most = bytes > most ? bytes : most;
-    }
+    for (int i = 0; i < 3; i++)
+        most = dd_larger_size(most, dd_gemm_temporary_bound(NULL, &products[i]));
     return most;
 }
 

@@ -16,7 +16,7 @@ static void place(struct dd_layout *layout, const struct dd_net *net, const stru
     if (algorithm == NULL || !dd_conv_form(algorithm, &layout->shapes[conv], direction, &form))
         return;
     const size_t floats = dd_weight_form_floats(&form), granule = (size_t)layout->granule;
-    const size_t end = layout->form_floats + (floats + granule - 1) / granule * granule;
+    const size_t end = layout->form_floats + dd_round_up(floats, granule);
     if (!dd_weight_form_kept(&form) || end * sizeof(float) > info->max_alloc_bytes)
         return;
     layout->form_of[conv][direction] = layout->form_count;

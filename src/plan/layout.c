@@ -198,10 +198,6 @@ static void live_backward(struct dd_layout *layout, const struct dd_net *net, in
 
 /* ---- workspace ---- */
 
-static size_t larger(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-
 static void size_workspace(struct dd_layout *layout, const struct dd_net *net, const struct dd_device_info *info,
                            const struct dd_plan_choice *choice) {
     const struct dd_linear linear = {.classes = net->classes, .features = net->features, .n = layout->options.batch};
@@ -209,7 +205,7 @@ static void size_workspace(struct dd_layout *layout, const struct dd_net *net, c
     for (int i = 0; i < layout->convs; i++) {
         const struct dd_conv *conv = &layout->shapes[i];
         int slices = dd_bn_slices(info, conv->out);
-        size_t channels = (size_t)larger((size_t)dd_shape_padded_c(conv->in), (size_t)dd_shape_padded_c(conv->out));
+        const size_t channels = (size_t)dd_larger(dd_shape_padded_c(conv->in), dd_shape_padded_c(conv->out));
         for (int d = 0; d < DD_CONV_DIRECTIONS; d++) {
             const bool unused =
                 d != DD_CONV_FORWARD && (!layout->options.training || (i == 0 && d == DD_CONV_BACKWARD_DATA));
@@ -217,19 +213,14 @@ static void size_workspace(struct dd_layout *layout, const struct dd_net *net, c
                 continue;
             struct dd_conv_needs needs = {0};
             choice->algorithm[i][d]->needs(info, conv, d, &needs);
-            layout->workspace_bytes = larger(layout->workspace_bytes, needs.workspace);
-            slices = needs.slices > slices ? needs.slices : slices;
-            slices = needs.both_slices > slices ? needs.both_slices : slices;
+            layout->workspace_bytes = dd_larger_size(layout->workspace_bytes, needs.workspace);
+            slices = dd_larger(slices, dd_larger(needs.slices, needs.both_slices));
         }
-        layout->partial_bytes = larger(layout->partial_bytes, (size_t)slices * 3 * channels * sizeof(float));
+        layout->partial_bytes = dd_larger_size(layout->partial_bytes, (size_t)slices * 3 * channels * sizeof(float));
     }
 }
 
 /* ---- parameters ---- */
-
-static size_t round_up(size_t value, size_t step) {
-    return (value + step - 1) / step * step;
-}
 
 static void place_params(struct dd_layout *layout, const struct dd_net *net) {
     const size_t granule = (size_t)layout->granule;
@@ -237,15 +228,15 @@ static void place_params(struct dd_layout *layout, const struct dd_net *net) {
     for (int i = 0; i < layout->convs; i++) {
         const struct dd_conv *conv = &layout->shapes[i];
         layout->param_offset[layout->layers[i]->weight] = next;
-        next += round_up(dd_weight_floats(conv->out.c, conv->in.c, conv->kernel, conv->out.v, conv->in.v), granule);
+        next += dd_round_up(dd_weight_floats(conv->out.c, conv->in.c, conv->kernel, conv->out.v, conv->in.v), granule);
     }
     layout->param_offset[net->fc_weight] = next;
-    next += round_up(net->params[net->fc_weight].count, granule);
+    next += dd_round_up(net->params[net->fc_weight].count, granule);
     layout->param_offset[net->fc_bias] = next;
-    next += round_up(net->params[net->fc_bias].count, granule);
+    next += dd_round_up(net->params[net->fc_bias].count, granule);
     for (int i = 0; i < layout->convs; i++) {
         layout->bn_offset[i] = layout->bn_floats;
-        layout->bn_floats += round_up((size_t)dd_shape_padded_c(layout->shapes[i].out), granule);
+        layout->bn_floats += dd_round_up((size_t)dd_shape_padded_c(layout->shapes[i].out), granule);
     }
     layout->gamma_base = next;
     layout->beta_base = next + layout->bn_floats;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/integer.h"
 #include "base/mem.h"
 
 static int by_falling_size(const void *a, const void *b) {
@@ -15,10 +16,6 @@ static int by_falling_size(const void *a, const void *b) {
 static int by_place(const void *a, const void *b) {
     const struct dd_memory_item *x = *(struct dd_memory_item *const *)a, *y = *(struct dd_memory_item *const *)b;
     return x->offset < y->offset ? -1 : x->offset > y->offset;
-}
-
-static size_t align_up(size_t bytes, size_t alignment) {
-    return (bytes + alignment - 1) / alignment * alignment;
 }
 
 /** Lowest offset in `arena` where item fits beside the placed ones that are live with it; (size_t)-1 if none below
@@ -34,7 +31,7 @@ static size_t lowest_offset(const struct dd_memory_item *item, struct dd_memory_
     for (int i = 0; i < live; i++) {
         if (neighbours[i]->offset >= offset + item->bytes)
             break;
-        size_t end = align_up(neighbours[i]->offset + neighbours[i]->bytes, alignment);
+        size_t end = dd_round_up(neighbours[i]->offset + neighbours[i]->bytes, alignment);
         if (end > offset)
             offset = end;
     }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/integer.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "rt/internal.h"
@@ -97,7 +98,7 @@ static dd_status set_range(struct dd_launch *launch, const struct dd_kernel_spec
         launch->local[i] = spec->local[i];
         launch->global[i] = spec->global[i];
         if (launch->has_local)
-            launch->global[i] = (spec->global[i] + spec->local[i] - 1) / spec->local[i] * spec->local[i];
+            launch->global[i] = dd_round_up(spec->global[i], spec->local[i]);
     }
     return DD_OK;
 }

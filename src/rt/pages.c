@@ -4,13 +4,15 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "base/integer.h"
+
 enum { HUGE_PAGE = 2 << 20, LEAST = 4 * HUGE_PAGE }; /* below LEAST, rounding up would waste too much */
 
 void *dd_huge_pages(size_t bytes) {
 #ifdef MADV_HUGEPAGE
     if (bytes < LEAST || bytes > (size_t)-1 - HUGE_PAGE)
         return NULL;
-    const size_t rounded = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    const size_t rounded = dd_round_up(bytes, HUGE_PAGE);
     void *memory = aligned_alloc(HUGE_PAGE, rounded);
     if (memory != NULL)
         madvise(memory, rounded, MADV_HUGEPAGE); /* refused: ordinary pages serve too */

@@ -4,14 +4,13 @@
 
 #include <stddef.h>
 
+#include "base/integer.h"
+
 /** n images of c channels, h rows, w columns; v channels are innermost, c is padded with zeros to a multiple of v. */
 struct dd_shape {
     int n, c, h, w, v;
 };
 
-static inline int dd_div_up(int a, int b) {
-    return (a + b - 1) / b;
-}
 static inline int dd_shape_blocks(struct dd_shape s) {
     return dd_div_up(s.c, s.v);
 }
