@@ -92,8 +92,8 @@ dd_status dd_bn_backward_partials(dd_device *device, struct dd_shape shape, cons
     spec.options = options;
     spec.label = label;
     return DD_ADD(list, device, &spec, DD_MEM(gradient->g), DD_MEM(gradient->z), DD_MEM(mean),
-                  DD_MEM(gradient->relu.scale), DD_MEM(gradient->relu.shift), DD_INT(dd_shape_pixels(shape)),
-                  DD_INT(partials.slices), DD_MEM(partials.sums));
+                  DD_AFFINE_ARGS(&gradient->relu), DD_INT(dd_shape_pixels(shape)), DD_INT(partials.slices),
+                  DD_MEM(partials.sums));
 }
 
 dd_status dd_bn_backward_finish(dd_device *device, int channels, int padded, size_t pixels, struct dd_partials partials,

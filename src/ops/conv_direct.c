@@ -240,9 +240,8 @@ static dd_status forward(dd_device *device, const struct dd_conv *conv, const st
     make_plan(&device->info, conv, DD_CONV_FORWARD, &plan);
     spec = plan_spec(&plan);
     return DD_ADD(list, device, &spec, DD_MEM(args->x), DD_INT(dd_affine_kind(&args->prologue)),
-                  DD_MEM(args->prologue.scale), DD_MEM(args->prologue.shift), DD_MEM(args->w), DD_MEM(args->y),
-                  DD_MEM(args->stats.sums), DD_INT(args->stats.sums != NULL), DD_INT(conv->in.n),
-                  DD_INT(plan.bands_per_slice));
+                  DD_AFFINE_ARGS(&args->prologue), DD_MEM(args->w), DD_MEM(args->y), DD_MEM(args->stats.sums),
+                  DD_INT(args->stats.sums != NULL), DD_INT(conv->in.n), DD_INT(plan.bands_per_slice));
 }
 
 /* Backward data reads the weights transposed. */
@@ -278,12 +277,11 @@ static dd_status backward_data(dd_device *device, const struct dd_conv *conv,
     DD_TRY(dd_weight_have(device, &transposed, args->w, args->form, args->workspace, list, &w));
     make_plan(&device->info, conv, DD_CONV_BACKWARD_DATA, &plan);
     spec = plan_spec(&plan);
-    return DD_ADD(list, device, &spec, DD_MEM(dz->g), DD_MEM(dz->z), DD_INT(dd_gradient_kind(dz)), DD_MEM(dz->k1),
-                  DD_MEM(dz->k2), DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(w),
-                  DD_MEM(args->dx), DD_INT(store), DD_MEM(args->keep != NULL ? args->keep : args->mask_z),
-                  DD_INT(args->mask.scale != NULL), DD_MEM(args->mask.scale), DD_MEM(args->mask.shift),
-                  DD_MEM(args->mean), DD_MEM(args->sums.sums), DD_INT(store >= STORE_MASK && args->sums.sums != NULL),
-                  DD_INT(args->spaced), DD_INT(conv->in.n), DD_INT(plan.bands_per_slice));
+    return DD_ADD(list, device, &spec, DD_MEM(dz->g), DD_MEM(dz->z), DD_INT(dd_gradient_kind(dz)), DD_GRADIENT_ARGS(dz),
+                  DD_MEM(w), DD_MEM(args->dx), DD_INT(store), DD_MEM(args->keep != NULL ? args->keep : args->mask_z),
+                  DD_INT(args->mask.scale != NULL), DD_AFFINE_ARGS(&args->mask), DD_MEM(args->mean),
+                  DD_MEM(args->sums.sums), DD_INT(store >= STORE_MASK && args->sums.sums != NULL), DD_INT(args->spaced),
+                  DD_INT(conv->in.n), DD_INT(plan.bands_per_slice));
 }
 
 static dd_status backward_weights(dd_device *device, const struct dd_conv *conv,
@@ -298,9 +296,8 @@ static dd_status backward_weights(dd_device *device, const struct dd_conv *conv,
     spec.global[1] = (size_t)dd_div_up(dd_shape_blocks(conv->in), plan.group_sources);
     spec.global[2] = (size_t)dd_div_up(dd_shape_blocks(conv->out), plan.group_targets);
     DD_TRY(DD_ADD(list, device, &spec, DD_MEM(args->x), DD_INT(dd_affine_kind(&args->prologue)),
-                  DD_MEM(args->prologue.scale), DD_MEM(args->prologue.shift), DD_MEM(dz->g), DD_MEM(dz->z),
-                  DD_INT(dd_gradient_kind(dz)), DD_MEM(dz->k1), DD_MEM(dz->k2), DD_MEM(dz->k3), DD_MEM(dz->relu.scale),
-                  DD_MEM(dz->relu.shift), DD_MEM(args->workspace), DD_INT(conv->in.n), DD_INT(plan.bands_per_slice)));
+                  DD_AFFINE_ARGS(&args->prologue), DD_MEM(dz->g), DD_MEM(dz->z), DD_INT(dd_gradient_kind(dz)),
+                  DD_GRADIENT_ARGS(dz), DD_MEM(args->workspace), DD_INT(conv->in.n), DD_INT(plan.bands_per_slice)));
     return dd_conv_reduce_weights(device, conv, args->workspace, 0, plan.slices, args->dw, list);
 }
 

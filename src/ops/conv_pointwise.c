@@ -96,9 +96,9 @@ dd_status dd_pointwise_forward(dd_device *device, const struct dd_conv *conv, co
     const struct dd_kernel_spec spec =
         pointwise_spec(cut.slices, "conv/pointwise_fwd.cl", "pointwise_forward", options, label);
     return DD_ADD(list, device, &spec, DD_MEM(args->x), DD_INT(dd_affine_kind(&args->prologue)),
-                  DD_MEM(args->prologue.scale), DD_MEM(args->prologue.shift), DD_MEM(args->w), DD_MEM(args->y),
-                  DD_MEM(args->stats.sums), DD_INT(args->stats.sums != NULL), DD_INT(dd_shape_pixels(conv->out)),
-                  DD_INT(cut.bands), DD_INT(cut.groups), DD_INT(cut.group_pixels), DD_INT(cut.band_pixels));
+                  DD_AFFINE_ARGS(&args->prologue), DD_MEM(args->w), DD_MEM(args->y), DD_MEM(args->stats.sums),
+                  DD_INT(args->stats.sums != NULL), DD_INT(dd_shape_pixels(conv->out)), DD_INT(cut.bands),
+                  DD_INT(cut.groups), DD_INT(cut.group_pixels), DD_INT(cut.band_pixels));
 }
 
 enum { STORE_ADD = 1, STORE_MASK = 2, STORE_SUMS = 4, STORE_SPACED = 8 }; /* bits, as in pointwise_bwd.cl */
@@ -120,9 +120,8 @@ dd_status dd_pointwise_backward(dd_device *device, const struct dd_conv *conv, c
     const struct dd_kernel_spec spec = pointwise_spec(dd_pointwise_slices(&device->info, conv), "conv/pointwise_bwd.cl",
                                                       "pointwise_backward", options, label);
     const size_t first = dd_conv_weight_bytes(conv) / sizeof(float) / (size_t)v;
-    DD_TRY(DD_ADD(list, device, &spec, DD_MEM(weights->x), DD_INT(dd_affine_kind(prologue)), DD_MEM(prologue->scale),
-                  DD_MEM(prologue->shift), DD_MEM(dz->g), DD_MEM(dz->z), DD_INT(dd_gradient_kind(dz)), DD_MEM(dz->k1),
-                  DD_MEM(dz->k2), DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(wt),
+    DD_TRY(DD_ADD(list, device, &spec, DD_MEM(weights->x), DD_INT(dd_affine_kind(prologue)), DD_AFFINE_ARGS(prologue),
+                  DD_MEM(dz->g), DD_MEM(dz->z), DD_INT(dd_gradient_kind(dz)), DD_GRADIENT_ARGS(dz), DD_MEM(wt),
                   DD_MEM(data->dx), DD_INT(store_kind(data)), DD_MEM(data->mean), DD_MEM(data->sums.sums),
                   DD_MEM(weights->workspace), DD_INT(first), DD_INT(dd_shape_pixels(conv->out)),
                   DD_INT(dd_shape_pixels(conv->in))));

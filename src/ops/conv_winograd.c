@@ -415,8 +415,7 @@ static dd_status forward_with(dd_device *device, const struct dd_conv *conv, con
     DD_TRY(have_form(device, conv, DD_CONV_FORWARD, args->w, args->form, args->workspace, list, &u));
     const struct dd_conv_forward_args taken = side != NULL ? *side : (struct dd_conv_forward_args){0};
     const struct dd_arg all[] = {DD_MEM(args->x),
-                                 DD_MEM(args->prologue.scale),
-                                 DD_MEM(args->prologue.shift),
+                                 DD_AFFINE_ARGS(&args->prologue),
                                  DD_MEM(u),
                                  DD_MEM(args->y),
                                  DD_MEM(args->stats.sums),
@@ -448,9 +447,8 @@ static dd_status backward_data(dd_device *device, const struct dd_conv *conv,
     describe(label, sizeof label, spec.kernel, epilogue_name(epilogue), &b.tiling, conv);
     cl_mem u;
     DD_TRY(have_form(device, conv, DD_CONV_BACKWARD_DATA, args->w, args->form, args->workspace, list, &u));
-    return DD_ADD(list, device, &spec, DD_MEM(dz->g), DD_MEM(gradient_z(dz)), DD_MEM(dz->k1), DD_MEM(dz->k2),
-                  DD_MEM(dz->k3), DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(u), DD_MEM(args->dx),
-                  DD_MEM(masking(args)), DD_MEM(args->mask.scale), DD_MEM(args->mask.shift), DD_MEM(args->mean),
+    return DD_ADD(list, device, &spec, DD_MEM(dz->g), DD_MEM(gradient_z(dz)), DD_GRADIENT_ARGS(dz), DD_MEM(u),
+                  DD_MEM(args->dx), DD_MEM(masking(args)), DD_AFFINE_ARGS(&args->mask), DD_MEM(args->mean),
                   DD_MEM(args->sums.sums), DD_INT(conv->in.n), DD_INT(b.bands_per_slice),
                   DD_INT(gradient_flags(dz) | partials_flag(&args->sums)));
 }
@@ -465,11 +463,9 @@ static dd_status backward_weights(dd_device *device, const struct dd_conv *conv,
     const int used = tiling_options(options, sizeof options, &b.tiling, conv->in, 1);
     weight_options(options, sizeof options, used, &b);
     describe(label, sizeof label, spec.kernel, "", &b.tiling, conv);
-    DD_TRY(DD_ADD(list, device, &spec, DD_MEM(args->x), DD_MEM(args->prologue.scale), DD_MEM(args->prologue.shift),
-                  DD_MEM(dz->g), DD_MEM(gradient_z(dz)), DD_MEM(dz->k1), DD_MEM(dz->k2), DD_MEM(dz->k3),
-                  DD_MEM(dz->relu.scale), DD_MEM(dz->relu.shift), DD_MEM(args->workspace), DD_INT(0),
-                  DD_INT(conv->in.n), DD_INT(b.bands_per_slice),
-                  DD_INT(affine_flags(&args->prologue) | gradient_flags(dz))));
+    DD_TRY(DD_ADD(list, device, &spec, DD_MEM(args->x), DD_AFFINE_ARGS(&args->prologue), DD_MEM(dz->g),
+                  DD_MEM(gradient_z(dz)), DD_GRADIENT_ARGS(dz), DD_MEM(args->workspace), DD_INT(0), DD_INT(conv->in.n),
+                  DD_INT(b.bands_per_slice), DD_INT(affine_flags(&args->prologue) | gradient_flags(dz))));
     return dd_conv_reduce_weights(device, conv, args->workspace, 0, b.slices, args->dw, list);
 }
 
@@ -497,21 +493,15 @@ static dd_status fused_backward(dd_device *device, const struct dd_conv *conv,
     const struct dd_arg all[] = {
         DD_MEM(dz->g),
         DD_MEM(gradient_z(dz)),
-        DD_MEM(dz->k1),
-        DD_MEM(dz->k2),
-        DD_MEM(dz->k3),
-        DD_MEM(dz->relu.scale),
-        DD_MEM(dz->relu.shift),
+        DD_GRADIENT_ARGS(dz),
         DD_MEM(u),
         DD_MEM(data->dx),
         DD_MEM(masking(data)),
-        DD_MEM(data->mask.scale),
-        DD_MEM(data->mask.shift),
+        DD_AFFINE_ARGS(&data->mask),
         DD_MEM(data->mean),
         DD_MEM(data->sums.sums),
         DD_MEM(weights->x),
-        DD_MEM(weights->prologue.scale),
-        DD_MEM(weights->prologue.shift),
+        DD_AFFINE_ARGS(&weights->prologue),
         DD_MEM(data->workspace),
         DD_INT(fused_offset(conv)),
         DD_INT(conv->in.n),
@@ -519,11 +509,7 @@ static dd_status fused_backward(dd_device *device, const struct dd_conv *conv,
         DD_INT(b->bands_per_slice),
         DD_INT(affine_flags(&weights->prologue) | gradient_flags(dz) | partials_flag(&data->sums)),
         DD_MEM(gradient_z(&taken.dz)), /* from here on only with side */
-        DD_MEM(taken.dz.k1),
-        DD_MEM(taken.dz.k2),
-        DD_MEM(taken.dz.k3),
-        DD_MEM(taken.dz.relu.scale),
-        DD_MEM(taken.dz.relu.shift),
+        DD_GRADIENT_ARGS(&taken.dz),
         DD_MEM(taken.form),
         DD_INT(side_offset(conv, w)),
         DD_INT(gradient_flags(&taken.dz)),

@@ -23,9 +23,8 @@ dd_status dd_join_forward(dd_device *device, const struct dd_join *join, cl_mem 
     spec.kernel = "join_forward";
     spec.options = options;
     spec.label = label;
-    return DD_ADD(list, device, &spec, DD_MEM(join->main), DD_MEM(join->main_affine.scale),
-                  DD_MEM(join->main_affine.shift), DD_MEM(join->x), DD_MEM(join->shortcut.scale),
-                  DD_MEM(join->shortcut.shift), DD_INT(relu), DD_INT(pixels), DD_INT(spread.run), DD_INT(out.h),
+    return DD_ADD(list, device, &spec, DD_MEM(join->main), DD_AFFINE_ARGS(&join->main_affine), DD_MEM(join->x),
+                  DD_AFFINE_ARGS(&join->shortcut), DD_INT(relu), DD_INT(pixels), DD_INT(spread.run), DD_INT(out.h),
                   DD_INT(out.w), DD_INT(dd_shape_blocks(x)), DD_INT(x.h), DD_INT(x.w), DD_INT(join->stride), DD_MEM(o));
 }
 
@@ -45,8 +44,8 @@ dd_status dd_join_backward(dd_device *device, struct dd_shape out, cl_mem g, con
                                         .global = {(size_t)group, (size_t)dd_shape_blocks(out), (size_t)slices},
                                         .local = {(size_t)group, 1, 1}};
     return DD_ADD(list, device, &spec, DD_MEM(g), DD_MEM(main->z), DD_MEM(main->mean), DD_MEM(main->partials.sums),
-                  DD_MEM(side->z), DD_MEM(side->mean), DD_MEM(side->relu.scale), DD_MEM(side->relu.shift),
-                  DD_MEM(side->partials.sums), DD_INT(dd_shape_pixels(out)), DD_INT(slices));
+                  DD_MEM(side->z), DD_MEM(side->mean), DD_AFFINE_ARGS(&side->relu), DD_MEM(side->partials.sums),
+                  DD_INT(dd_shape_pixels(out)), DD_INT(slices));
 }
 
 dd_status dd_join_expand(dd_device *device, struct dd_shape in, struct dd_shape out, int stride, cl_mem g, cl_mem keep,

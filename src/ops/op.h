@@ -38,6 +38,11 @@ static inline int dd_gradient_kind(const struct dd_gradient *gradient) {
     return gradient->k1 == NULL ? 0 : gradient->relu.scale == NULL ? 1 : 2;
 }
 
+/** Their per-channel vectors among a kernel's arguments, in the order that kernels take them. */
+#define DD_AFFINE_ARGS(affine) DD_MEM((affine)->scale), DD_MEM((affine)->shift)
+#define DD_GRADIENT_ARGS(gradient)                                                                                     \
+    DD_MEM((gradient)->k1), DD_MEM((gradient)->k2), DD_MEM((gradient)->k3), DD_AFFINE_ARGS(&(gradient)->relu)
+
 /**
  * Partial sums over slices of the pixels, merged later in slice order.
  * Forward statistics: [slices][3][C padded]: count, mean, M2 = sum (z - mean)^2 of the slice.

@@ -18,9 +18,9 @@ dd_status dd_maxpool_forward(dd_device *device, struct dd_shape in, struct dd_sh
     spec.kernel = "maxpool_forward";
     spec.options = options;
     spec.label = label;
-    return DD_ADD(list, device, &spec, DD_MEM(x), DD_MEM(prologue.scale), DD_MEM(prologue.shift), DD_INT(in.n),
-                  DD_INT(spread.run), DD_INT(in.h), DD_INT(in.w), DD_INT(out.h), DD_INT(out.w), DD_INT(kernel),
-                  DD_INT(stride), DD_INT(pad), DD_MEM(y), DD_MEM(winner));
+    return DD_ADD(list, device, &spec, DD_MEM(x), DD_AFFINE_ARGS(&prologue), DD_INT(in.n), DD_INT(spread.run),
+                  DD_INT(in.h), DD_INT(in.w), DD_INT(out.h), DD_INT(out.w), DD_INT(kernel), DD_INT(stride), DD_INT(pad),
+                  DD_MEM(y), DD_MEM(winner));
 }
 
 dd_status dd_maxpool_backward(dd_device *device, struct dd_shape in, struct dd_shape out, int kernel, int stride,

@@ -37,10 +37,9 @@ dd_status dd_unfold(dd_device *device, const struct dd_part *part, cl_mem x, con
     char options[OPTIONS_SIZE];
     window_options(options, conv);
     const struct dd_kernel_spec spec = spread_spec("unfold", options, spread, (size_t)pixels, taps);
-    return DD_ADD(list, device, &spec, DD_MEM(x), DD_MEM(prologue->scale), DD_MEM(prologue->shift), DD_MEM(to.buffer),
-                  DD_INT(to.offset), DD_INT(conv->in.h), DD_INT(conv->in.w), DD_INT(conv->out.h), DD_INT(conv->out.w),
-                  DD_INT(conv->in.n), DD_INT(part->first), DD_INT(part->count), DD_INT(spread.run),
-                  DD_INT(dd_affine_kind(prologue)));
+    return DD_ADD(list, device, &spec, DD_MEM(x), DD_AFFINE_ARGS(prologue), DD_MEM(to.buffer), DD_INT(to.offset),
+                  DD_INT(conv->in.h), DD_INT(conv->in.w), DD_INT(conv->out.h), DD_INT(conv->out.w), DD_INT(conv->in.n),
+                  DD_INT(part->first), DD_INT(part->count), DD_INT(spread.run), DD_INT(dd_affine_kind(prologue)));
 }
 
 dd_status dd_unfold_transposed(dd_device *device, const struct dd_part *part, cl_mem x,
@@ -52,10 +51,10 @@ dd_status dd_unfold_transposed(dd_device *device, const struct dd_part *part, cl
     char options[OPTIONS_SIZE];
     window_options(options, conv);
     const struct dd_kernel_spec spec = spread_spec("unfold_transposed", options, spread, (size_t)to.rows, groups);
-    return DD_ADD(list, device, &spec, DD_MEM(x), DD_MEM(prologue->scale), DD_MEM(prologue->shift), DD_MEM(to.buffer),
-                  DD_INT(to.offset), DD_INT(conv->in.c), DD_INT(each), DD_INT(to.columns), DD_INT(to.rows),
-                  DD_INT(conv->in.h), DD_INT(conv->in.w), DD_INT(conv->out.h), DD_INT(conv->out.w), DD_INT(conv->in.n),
-                  DD_INT(part->first), DD_INT(part->count), DD_INT(spread.run), DD_INT(dd_affine_kind(prologue)));
+    return DD_ADD(list, device, &spec, DD_MEM(x), DD_AFFINE_ARGS(prologue), DD_MEM(to.buffer), DD_INT(to.offset),
+                  DD_INT(conv->in.c), DD_INT(each), DD_INT(to.columns), DD_INT(to.rows), DD_INT(conv->in.h),
+                  DD_INT(conv->in.w), DD_INT(conv->out.h), DD_INT(conv->out.w), DD_INT(conv->in.n), DD_INT(part->first),
+                  DD_INT(part->count), DD_INT(spread.run), DD_INT(dd_affine_kind(prologue)));
 }
 
 dd_status dd_gradient_matrix(dd_device *device, const struct dd_part *part, const struct dd_gradient *gradient,
@@ -66,11 +65,9 @@ dd_status dd_gradient_matrix(dd_device *device, const struct dd_part *part, cons
     char options[OPTIONS_SIZE];
     snprintf(options, sizeof options, "-DV=%d", out.v);
     const struct dd_kernel_spec spec = spread_spec("gradient_matrix", options, spread, (size_t)pixels, out.c);
-    return DD_ADD(list, device, &spec, DD_MEM(gradient->g), DD_MEM(gradient->z), DD_MEM(gradient->k1),
-                  DD_MEM(gradient->k2), DD_MEM(gradient->k3), DD_MEM(gradient->relu.scale),
-                  DD_MEM(gradient->relu.shift), DD_MEM(to.buffer), DD_INT(to.offset), DD_INT(out.h * out.w),
-                  DD_INT(out.n), DD_INT(part->first), DD_INT(part->count), DD_INT(spread.run),
-                  DD_INT(dd_gradient_kind(gradient)));
+    return DD_ADD(list, device, &spec, DD_MEM(gradient->g), DD_MEM(gradient->z), DD_GRADIENT_ARGS(gradient),
+                  DD_MEM(to.buffer), DD_INT(to.offset), DD_INT(out.h * out.w), DD_INT(out.n), DD_INT(part->first),
+                  DD_INT(part->count), DD_INT(spread.run), DD_INT(dd_gradient_kind(gradient)));
 }
 
 dd_status dd_gradient_transposed(dd_device *device, const struct dd_part *part, const struct dd_gradient *gradient,
@@ -80,11 +77,10 @@ dd_status dd_gradient_transposed(dd_device *device, const struct dd_part *part, 
     char options[OPTIONS_SIZE];
     snprintf(options, sizeof options, "-DV=%d", out.v);
     const struct dd_kernel_spec spec = spread_spec("gradient_transposed", options, spread, (size_t)to.rows, 1);
-    return DD_ADD(list, device, &spec, DD_MEM(gradient->g), DD_MEM(gradient->z), DD_MEM(gradient->k1),
-                  DD_MEM(gradient->k2), DD_MEM(gradient->k3), DD_MEM(gradient->relu.scale),
-                  DD_MEM(gradient->relu.shift), DD_MEM(to.buffer), DD_INT(to.offset), DD_INT(out.c), DD_INT(to.columns),
-                  DD_INT(to.rows), DD_INT(out.h * out.w), DD_INT(out.n), DD_INT(part->first), DD_INT(part->count),
-                  DD_INT(spread.run), DD_INT(dd_gradient_kind(gradient)));
+    return DD_ADD(list, device, &spec, DD_MEM(gradient->g), DD_MEM(gradient->z), DD_GRADIENT_ARGS(gradient),
+                  DD_MEM(to.buffer), DD_INT(to.offset), DD_INT(out.c), DD_INT(to.columns), DD_INT(to.rows),
+                  DD_INT(out.h * out.w), DD_INT(out.n), DD_INT(part->first), DD_INT(part->count), DD_INT(spread.run),
+                  DD_INT(dd_gradient_kind(gradient)));
 }
 
 enum { FOLD_ADD = 1, FOLD_MASK = 2, FOLD_KEEP = 4 }; /* as in im2col.cl */
@@ -100,9 +96,9 @@ dd_status dd_fold(dd_device *device, const struct dd_part *part, struct dd_matri
     window_options(options, conv);
     const struct dd_kernel_spec spec = spread_spec("fold", options, spread, pixels, channels);
     return DD_ADD(list, device, &spec, DD_MEM(from.buffer), DD_INT(from.offset), DD_MEM(args->dx),
-                  DD_MEM(args->keep ? args->keep : args->mask_z), DD_MEM(args->mask.scale), DD_MEM(args->mask.shift),
-                  DD_INT(conv->in.c), DD_INT(conv->in.h), DD_INT(conv->in.w), DD_INT(conv->out.h), DD_INT(conv->out.w),
-                  DD_INT(conv->in.n), DD_INT(part->first), DD_INT(part->count), DD_INT(spread.run), DD_INT(mode));
+                  DD_MEM(args->keep ? args->keep : args->mask_z), DD_AFFINE_ARGS(&args->mask), DD_INT(conv->in.c),
+                  DD_INT(conv->in.h), DD_INT(conv->in.w), DD_INT(conv->out.h), DD_INT(conv->out.w), DD_INT(conv->in.n),
+                  DD_INT(part->first), DD_INT(part->count), DD_INT(spread.run), DD_INT(mode));
 }
 
 dd_status dd_matrix_to_tensor(dd_device *device, const struct dd_part *part, struct dd_matrix from, cl_mem y,
