@@ -132,6 +132,11 @@ struct dd_conv dd_conv_make(struct dd_shape in, int out_c, int vo, int kernel, i
 /** The 1x1 convolution with stride 1 and the shapes of conv, whose stride is 1. */
 struct dd_conv dd_conv_beside(const struct dd_conv *conv);
 
+/** Blocks of channels that a register block has side by side, of so many in all: each value loaded then serves both. */
+static inline int dd_conv_side_by_side(int blocks) {
+    return blocks % 2 == 0 ? 2 : 1;
+}
+
 /** Of w in device order. */
 size_t dd_conv_weight_bytes(const struct dd_conv *conv);
 

@@ -83,7 +83,7 @@ static void plan_pixels(const struct dd_device_info *info, const struct dd_conv 
     while (most > 1 && band_bytes(conv, direction, most, blocks) > COMFORTABLE_BAND)
         most--;
     plan->rows = even_rows(plan->target.h, most);
-    plan->block_targets = dd_shape_blocks(plan->target) % 2 == 0 ? 2 : 1;
+    plan->block_targets = dd_conv_side_by_side(dd_shape_blocks(plan->target));
     if (plan->target.v == 16) /* 32 registers */
         plan->block_pixels = plan->block_targets == 2 ? 12 : 16;
     else /* 16 registers */

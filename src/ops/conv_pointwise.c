@@ -9,9 +9,8 @@ enum {
     PIXELS_LEAST = 256,  /* of a slice: below that the slice's own weight gradient costs more than its pixels */
     MOST_SLICES = 512,
     LARGEST_PARTS = 32 << 20,     /* bytes of weight gradient slices in the workspace */
-    VALUES = 8,                   /* pixels, or channels, of a register block of vectors of 16; ... */
-    VALUES_NARROW = 4,            /* ... of shorter ones, where 16 registers hold it together with ... */
-    SIDE = 2,                     /* ... so many blocks of channels side by side: a value loaded serves each of them */
+    VALUES = 8,                   /* pixels, or channels, of a register block of vectors of 16, or of one block; ... */
+    VALUES_NARROW = 4,            /* ... of two blocks of shorter ones, which 16 registers hold */
     FORWARD_CHUNK = 8,            /* pixels of a chunk: while one is computed, the next is fetched, so that ... */
     BACKWARD_CHUNK = 16,          /* ... short ones keep the memory busy throughout */
     LARGEST_WEIGHTS = 128 * 1024, /* bytes of a weight gradient in private memory */
@@ -34,11 +33,6 @@ int dd_pointwise_slices(const struct dd_device_info *info, const struct dd_conv 
     return dd_div_up((int)pixels, run); /* none of which is empty */
 }
 
-/* Blocks of channels side by side in a register block: as many registers of sums for each value loaded. */
-static int side_by_side(int blocks) {
-    return blocks % SIDE == 0 ? SIDE : 1;
-}
-
 /* Pixels or channels of a register block of so many blocks of channels. */
 static int block_values(int v, int side) {
     return v >= 16 || side == 1 ? VALUES : VALUES_NARROW;
@@ -48,10 +42,10 @@ int dd_pointwise_block_options(char *options, size_t size, const struct dd_conv 
                                int chunk) {
     const int v = conv->out.v, sources = dd_shape_blocks(conv->in), targets = dd_shape_blocks(conv->out);
     if (direction == DD_CONV_FORWARD) {
-        const int side = side_by_side(targets);
+        const int side = dd_conv_side_by_side(targets);
         return snprintf(options, size, " -DPIXELS=%d -DSIDE=%d -DBLOCK=%d", chunk, side, block_values(v, side));
     }
-    const int side = side_by_side(sources), wide = side_by_side(targets);
+    const int side = dd_conv_side_by_side(sources), wide = dd_conv_side_by_side(targets);
     return snprintf(options, size, " -DPIXELS=%d -DSIDE=%d -DBLOCK=%d -DBLOCK_TARGETS=%d -DBLOCK_VALUES=%d", chunk,
                     side, block_values(v, side), wide, wide == 1 ? v : block_values(v, wide));
 }

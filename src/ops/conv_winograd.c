@@ -147,11 +147,6 @@ static void choose_groups(struct data_blocking *b, int v) {
         b->kg = divisor(b->rb, b->kg - 1, 1);
 }
 
-/* Produced blocks at once. */
-static int side_by_side(int blocks) {
-    return blocks % 2 == 0 ? 2 : 1;
-}
-
 /*
  * Of a register block. 8 hide the latency of multiply-adds where a core starts one a cycle, or two of 8 values, and 16
  * registers hold them; where it starts two of 16 values a cycle, 16 do, and its 32 registers hold those.
@@ -164,7 +159,7 @@ static struct data_blocking block_data(const struct dd_device_info *info, const 
     const struct dd_shape s = conv->in;
     struct data_blocking b = {.rb = dd_shape_blocks(backward ? conv->out : conv->in),
                               .ob = dd_shape_blocks(backward ? conv->in : conv->out)};
-    b.ou = side_by_side(b.ob);
+    b.ou = dd_conv_side_by_side(b.ob);
     b.tb = accumulators(s.v) / b.ou;
     b.tiling = make_tiling(info, s, b.tb);
     choose_groups(&b, s.v);
@@ -194,7 +189,7 @@ static void cut_slices(const struct dd_device_info *info, struct weight_blocking
 static struct weight_blocking block_weights(const struct dd_device_info *info, const struct dd_conv *conv) {
     const struct dd_shape s = conv->in;
     struct weight_blocking b = {.xb = dd_shape_blocks(conv->in), .gb = dd_shape_blocks(conv->out)};
-    b.wo = side_by_side(b.gb);
+    b.wo = dd_conv_side_by_side(b.gb);
     b.wi = dd_smaller(s.v, accumulators(s.v) / b.wo);
     b.tiling = make_tiling(info, s, 1);
     b.xg = b.xb;
@@ -250,7 +245,7 @@ static bool weight_form(const struct dd_conv *conv, enum dd_conv_direction direc
                                     .transposed = backward,
                                     .reduced = dd_shape_blocks(backward ? conv->out : conv->in),
                                     .produced = produced,
-                                    .unit = side_by_side(produced),
+                                    .unit = dd_conv_side_by_side(produced),
                                     .taps = 9,
                                     .v = conv->in.v};
     return direction != DD_CONV_BACKWARD_WEIGHTS;
