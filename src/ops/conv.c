@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+const char *const dd_conv_direction_names[DD_CONV_DIRECTIONS] = {"forward", "backward data", "backward weights"};
+
 static const struct dd_conv_algorithm *const algorithms[] = {
     &dd_conv_gemm,
     &dd_conv_direct,

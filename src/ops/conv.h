@@ -20,6 +20,9 @@ struct dd_conv {
 
 enum dd_conv_direction { DD_CONV_FORWARD, DD_CONV_BACKWARD_DATA, DD_CONV_BACKWARD_WEIGHTS, DD_CONV_DIRECTIONS };
 
+/** "forward", "backward data", "backward weights". */
+extern const char *const dd_conv_direction_names[DD_CONV_DIRECTIONS];
+
 /*
  * How the pixels of an output are cut into slices of its statistics: slice s begins at pixel p(s * bands), where p(b) =
  * b / groups * group_pixels + b % groups * band_pixels, and ends where the next begins or the pixels end.

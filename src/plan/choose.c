@@ -17,10 +17,9 @@ static int choose_vector(const struct dd_device_info *info, const struct dd_plan
 }
 
 const char *dd_plan_tune_key(const struct dd_conv *conv, enum dd_conv_direction direction, char key[DD_TUNE_KEY]) {
-    static const char *const directions[DD_CONV_DIRECTIONS] = {"forward", "backward data", "backward weights"};
     snprintf(key, DD_TUNE_KEY, "conv %dx%d stride %d pad %d, %dx%dx%d to %d, V %d to %d, %s", conv->kernel,
              conv->kernel, conv->stride, conv->pad, conv->in.c, conv->in.h, conv->in.w, conv->out.c, conv->in.v,
-             conv->out.v, directions[direction]);
+             conv->out.v, dd_conv_direction_names[direction]);
     return key;
 }
 

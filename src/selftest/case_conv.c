@@ -518,9 +518,8 @@ static dd_status case_weights(struct conv_case *c, const struct weights_variant 
 dd_status dd_case_conv(dd_device *device, const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv,
                        enum dd_conv_direction direction, unsigned variant, uint64_t seed, double *error_over_tolerance,
                        char *failure, size_t size) {
-    static const char *const names[] = {"forward", "backward data", "backward weights"};
     struct conv_case c;
-    begin(&c, device, algorithm, conv, names[direction], seed);
+    begin(&c, device, algorithm, conv, dd_conv_direction_names[direction], seed);
     if (direction == DD_CONV_FORWARD)
         case_forward(&c, &forward_variants[variant % FORWARD_VARIANTS]);
     else if (direction == DD_CONV_BACKWARD_DATA)

@@ -81,7 +81,6 @@ static dd_status run_families(struct selftest *test, const struct dd_family *fam
 }
 
 static dd_status run_convolutions(struct selftest *test, int v) {
-    static const char *const directions[] = {"forward", "backward data", "backward weights", "backward"};
     const char *wanted = test->options->algorithm;
     const struct dd_conv_algorithm *algorithm;
     for (int i = 0; (algorithm = dd_conv_algorithm_at(i)) != NULL; ++i) {
@@ -89,7 +88,8 @@ static dd_status run_convolutions(struct selftest *test, int v) {
             continue;
         for (int d = 0; d <= DD_CONV_DIRECTIONS; ++d) {
             char name[64];
-            snprintf(name, sizeof name, "conv %s %s", directions[d], algorithm->name);
+            snprintf(name, sizeof name, "conv %s %s", d < DD_CONV_DIRECTIONS ? dd_conv_direction_names[d] : "backward",
+                     algorithm->name);
             struct dd_sweep sweep = start_line(test, name, v);
             dd_sweep_conv(&sweep, algorithm->name, d);
             DD_TRY(end_line(test, &sweep));
