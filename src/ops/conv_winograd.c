@@ -1,10 +1,7 @@
 /*
  * Convolution by Winograd's minimal filtering: fused CPU kernels of cl/conv/winograd*.cl for 3x3, stride 1, pad 1 and
- * blocked tensors (v = 4, 8, 16). Here: which tile, how a batch is cut into bands and slices, and the launches.
- *
- * Blockings follow from the shape of an image and the compute units, so that results repeat on a device and programs
- * serve every batch; the batch decides how many bands a slice has. A blocking may be changed freely: kernels take tiles
- * that overhang, images beyond the batch, and groups of channel blocks as they come.
+ * blocked tensors (v = 4, 8, 16). Here: the workspace and the launches; ops/winograd_blocking.h says how a batch is
+ * cut.
  *
  * Rounding: the terms of F(4x4,3x3) are larger than the direct sum's. With rows of ones for signs, the worst output
  * along one axis adds up |A^T| (|G| 1 * |B^T| 1) = 48 where the direct sum has 3: a factor of 16, and 256 in the
@@ -17,209 +14,15 @@
 #include <stdio.h>
 
 #include "ops/conv_pointwise.h"
+#include "ops/winograd_blocking.h"
 
-enum {
-    PRIVATE_BYTES = 768 * 1024,  /* of a work-item's arrays: they live on the stack of the driver's worker threads */
-    DATA_BYTES = 448 * 1024,     /* of a band's transformed inputs and products: they share the second cache with U */
-    FUSED_BYTES = 512 * 1024,    /* of the kernel for both directions: won up to 600 KB (1 MB of cache), more untried */
-    SMALL_GRADIENT = 256 * 1024, /* bytes of a dU that is cheap to begin and end, so that more slices pay */
-    TILES = 16,                  /* of a band: U is read once a band, so fewer cost bandwidth, more cost cache; ... */
-    TILES_LEAST = 4,             /* ... but fewer are taken down to this */
-    TYPICAL_BATCH = 128,         /* if such a batch had not */
-    BANDS_PER_UNIT = 4,          /* as many bands for each compute unit */
-    SLICES_LEAST = 128,          /* of forward and backward data: fewer leave a tail, more must be merged */
-    SLICES_MOST = 1024,
-    SIDE_CHUNK = 16,   /* pixels of a convolution taken along at a time; 8 and 32 were slower, by little */
-    ITEMS_PER_UNIT = 8 /* work-items for each compute unit, where the batch has the bands */
-};
+enum { SIDE_CHUNK = 16 }; /* pixels of a convolution taken along at a time; 8 and 32 were slower, by little */
 
 /* Bits of the kernels' flags, as in conv/winograd.clh */
 enum { AFFINE = 1, AFFINE_RELU = 2, NORM = 4, GRADIENT_RELU = 8, PARTIALS = 16 };
 
 /* EPILOGUE of conv/winograd_data.clh */
 enum epilogue { STATISTICS = 1, PLAIN, ADD, MASK, ADD_MASK, KEEP, ADD_KEEP };
-
-/* How the images are cut into tiles and bands. */
-struct tiling {
-    int tm;            /* outputs of a tile along each axis */
-    int images, rows;  /* of a band: images (1 unless rows covers an image), rows of tiles */
-    int tiles, padded; /* of a band; padded to a multiple of the tiles in registers */
-    int bands;         /* of the batch */
-};
-
-/* Forward and backward data: names as in conv/winograd_data.clh. */
-struct data_blocking {
-    struct tiling tiling;
-    int rb, ob, ou, tb, kg, og;
-    int bands_per_slice, slices;
-};
-
-/* Backward weights: names as in conv/winograd_grad.clh. */
-struct weight_blocking {
-    struct tiling tiling;
-    int xb, gb, xg, gg, wi, wo;
-    int bands_per_slice, slices;
-};
-
-/* The largest divisor of n that is at most `most` (at least 1) and a multiple of `unit`, which divides n. */
-static int divisor(int n, int most, int unit) {
-    int d = n / unit * unit;
-    while (d > unit && (d > most || n % d != 0))
-        d -= unit;
-    return d;
-}
-
-/* ---- blocking ---- */
-
-static int frequencies(int tm) {
-    return (tm + 2) * (tm + 2);
-}
-
-static int tiles_along(int extent, int tm) {
-    return dd_div_up(extent, tm);
-}
-
-/* The tile with fewer multiplications: maps of one or two pixels suit 2 x 2 better. */
-static int choose_tile(struct dd_shape s) {
-    const int large = tiles_along(s.h, 4) * tiles_along(s.w, 4) * frequencies(4);
-    const int small = tiles_along(s.h, 2) * tiles_along(s.w, 2) * frequencies(2);
-    return small < large ? 2 : 4;
-}
-
-/*
- * About TILES tiles a band, fewer where a device with many units would stand idle: whole rows, then whole images;
- * little is to be lost by padding to multiples of unit.
- */
-static struct tiling make_tiling(const struct dd_device_info *info, struct dd_shape s, int unit) {
-    struct tiling best = {.tm = choose_tile(s)};
-    const int tx = tiles_along(s.w, best.tm), ty = tiles_along(s.h, best.tm);
-    int wanted = TILES;
-    while (wanted > TILES_LEAST && TYPICAL_BATCH * tx * ty / wanted < BANDS_PER_UNIT * (int)info->compute_units)
-        wanted /= 2;
-    double least = 0.0;
-    best.images = tx * ty < wanted ? wanted / (tx * ty) : 1;
-    for (int rows = 1; rows <= ty && (rows == 1 || rows * tx <= wanted); rows++) {
-        if (best.images > 1 && rows < ty)
-            continue;
-        const int tiles = best.images * rows * tx;
-        const double cost = (double)dd_div_up(tiles, unit) * unit * dd_div_up(ty, rows);
-        if (best.rows == 0 || cost <= least) {
-            least = cost;
-            best.rows = rows;
-        }
-    }
-    best.tiles = best.images * best.rows * tx;
-    best.padded = dd_div_up(best.tiles, unit) * unit;
-    best.bands = dd_div_up(s.n, best.images) * dd_div_up(ty, best.rows);
-    return best;
-}
-
-/* Bytes of one array that holds `vectors` for every frequency, as ODD_LINES of conv/winograd.clh pads it. */
-static size_t array_bytes(int tm, int v, int vectors) {
-    const int line = 16 / v, lines = dd_div_up(vectors, line) | 1;
-    return (size_t)frequencies(tm) * lines * line * v * sizeof(float);
-}
-
-static size_t band_bytes(const struct tiling *tiling, struct dd_shape s) {
-    const int width = tiles_along(s.w, tiling->tm) * tiling->tm + 2;
-    const int height = tiling->rows * tiling->tm + 2 + tiling->tm; /* with a row of tiles' outputs */
-    return (size_t)width * height * s.v * sizeof(float);
-}
-
-static size_t data_bytes(const struct data_blocking *b, int v) {
-    const struct tiling *tiling = &b->tiling;
-    return array_bytes(tiling->tm, v, b->kg * tiling->padded) + array_bytes(tiling->tm, v, b->og * tiling->padded);
-}
-
-/* Groups of channel blocks that fit: all inputs with as many outputs as possible, else both in parts. */
-static void choose_groups(struct data_blocking *b, int v) {
-    b->kg = b->rb;
-    b->og = b->ob;
-    while (b->og > b->ou && data_bytes(b, v) > DATA_BYTES)
-        b->og = divisor(b->ob, b->og - b->ou, b->ou);
-    if (data_bytes(b, v) <= DATA_BYTES)
-        return;
-    b->og = b->ob; /* few passes over the outputs: each transforms all inputs anew */
-    b->kg = divisor(b->rb, dd_larger(1, 64 / v), 1);
-    while (b->og > b->ou && data_bytes(b, v) > DATA_BYTES)
-        b->og = divisor(b->ob, b->og - b->ou, b->ou);
-    while (b->kg > 1 && data_bytes(b, v) > DATA_BYTES)
-        b->kg = divisor(b->rb, b->kg - 1, 1);
-}
-
-/*
- * Of a register block. 8 hide the latency of multiply-adds where a core starts one a cycle, or two of 8 values, and 16
- * registers hold them; where it starts two of 16 values a cycle, 16 do, and its 32 registers hold those.
- */
-static int accumulators(int v) {
-    return v >= 16 ? 16 : 8;
-}
-
-static struct data_blocking block_data(const struct dd_device_info *info, const struct dd_conv *conv, bool backward) {
-    const struct dd_shape s = conv->in;
-    struct data_blocking b = {.rb = dd_shape_blocks(backward ? conv->out : conv->in),
-                              .ob = dd_shape_blocks(backward ? conv->in : conv->out)};
-    b.ou = dd_conv_side_by_side(b.ob);
-    b.tb = accumulators(s.v) / b.ou;
-    b.tiling = make_tiling(info, s, b.tb);
-    choose_groups(&b, s.v);
-    const int most = dd_smaller(SLICES_MOST, dd_larger(SLICES_LEAST, ITEMS_PER_UNIT * (int)info->compute_units));
-    b.bands_per_slice = dd_div_up(b.tiling.bands, most);
-    b.slices = dd_div_up(b.tiling.bands, b.bands_per_slice);
-    return b;
-}
-
-static size_t gradient_bytes(const struct weight_blocking *b, int v) {
-    return (size_t)frequencies(b->tiling.tm) * b->xg * b->gg * v * v * sizeof(float);
-}
-
-static size_t weight_bytes(const struct weight_blocking *b, int v) {
-    return gradient_bytes(b, v) + array_bytes(b->tiling.tm, v, b->xg * b->tiling.tiles) +
-           array_bytes(b->tiling.tm, v, b->gg * b->tiling.tiles);
-}
-
-/* Slices of whole multiples of `chunk` bands, so many that `groups` items each keep every compute unit busy. */
-static void cut_slices(const struct dd_device_info *info, struct weight_blocking *b, int v, int groups, int chunk) {
-    const int per_unit = gradient_bytes(b, v) <= SMALL_GRADIENT ? ITEMS_PER_UNIT : ITEMS_PER_UNIT / 2;
-    const int wanted = dd_div_up(per_unit * dd_larger(1, (int)info->compute_units), groups);
-    b->bands_per_slice = dd_div_up(dd_div_up(b->tiling.bands, chunk), wanted) * chunk;
-    b->slices = dd_div_up(b->tiling.bands, b->bands_per_slice);
-}
-
-static struct weight_blocking block_weights(const struct dd_device_info *info, const struct dd_conv *conv) {
-    const struct dd_shape s = conv->in;
-    struct weight_blocking b = {.xb = dd_shape_blocks(conv->in), .gb = dd_shape_blocks(conv->out)};
-    b.wo = dd_conv_side_by_side(b.gb);
-    b.wi = dd_smaller(s.v, accumulators(s.v) / b.wo);
-    b.tiling = make_tiling(info, s, 1);
-    b.xg = b.xb;
-    b.gg = b.gb;
-    while ((b.xg > 1 || b.gg > b.wo) && weight_bytes(&b, s.v) + band_bytes(&b.tiling, s) > PRIVATE_BYTES) {
-        if (b.xg >= b.gg && b.xg > 1)
-            b.xg = divisor(b.xb, b.xg - 1, 1);
-        else if (b.gg > b.wo)
-            b.gg = divisor(b.gb, b.gg - b.wo, b.wo);
-        else
-            b.xg = divisor(b.xb, b.xg - 1, 1);
-    }
-    cut_slices(info, &b, s.v, (b.xb / b.xg) * (b.gb / b.gg), 1);
-    return b;
-}
-
-/* Both directions in one kernel: equally many blocks, all held at once. False: two kernels it is. */
-static bool block_both(const struct dd_device_info *info, const struct dd_conv *conv, struct data_blocking *data,
-                       struct weight_blocking *weights) {
-    const int v = conv->in.v;
-    *data = block_data(info, conv, true);
-    *weights = block_weights(info, conv);
-    if (data->rb != data->ob || data->kg != data->rb || data->og != data->ob)
-        return false;
-    weights->tiling = data->tiling;
-    weights->xg = weights->gg = data->rb;
-    cut_slices(info, weights, v, 1, data->bands_per_slice);
-    const size_t weight = array_bytes(data->tiling.tm, v, data->rb * data->tiling.tiles) + gradient_bytes(weights, v);
-    return data_bytes(data, v) + weight + band_bytes(&data->tiling, conv->in) <= FUSED_BYTES;
-}
 
 /* ---- the table's entries ---- */
 
@@ -230,18 +33,18 @@ static bool supports(const struct dd_device_info *info, const struct dd_conv *co
     if (conv->out.v != v || (v != 4 && v != 8 && v != 16))
         return false;
     if (direction == DD_CONV_BACKWARD_WEIGHTS) {
-        const struct weight_blocking b = block_weights(info, conv);
-        return weight_bytes(&b, v) + band_bytes(&b.tiling, conv->in) <= PRIVATE_BYTES;
+        const struct dd_winograd_weights b = dd_winograd_block_weights(info, conv);
+        return dd_winograd_weights_bytes(&b, conv->in) <= DD_WINOGRAD_PRIVATE_BYTES;
     }
-    const struct data_blocking b = block_data(info, conv, direction == DD_CONV_BACKWARD_DATA);
-    return data_bytes(&b, v) + band_bytes(&b.tiling, conv->in) <= PRIVATE_BYTES;
+    const struct dd_winograd_data b = dd_winograd_block_data(info, conv, direction == DD_CONV_BACKWARD_DATA);
+    return dd_winograd_data_bytes(&b, conv->in) <= DD_WINOGRAD_PRIVATE_BYTES;
 }
 
-/* U, as block_data takes it apart. */
+/* U, as dd_winograd_block_data takes it apart. */
 static bool weight_form(const struct dd_conv *conv, enum dd_conv_direction direction, struct dd_weight_form *form) {
     const bool backward = direction == DD_CONV_BACKWARD_DATA;
     const int produced = dd_shape_blocks(backward ? conv->in : conv->out);
-    *form = (struct dd_weight_form){.tile = choose_tile(conv->in),
+    *form = (struct dd_weight_form){.tile = dd_winograd_tile(conv->in),
                                     .transposed = backward,
                                     .reduced = dd_shape_blocks(backward ? conv->out : conv->in),
                                     .produced = produced,
@@ -257,12 +60,12 @@ static size_t form_bytes(const struct dd_conv *conv, enum dd_conv_direction dire
     return dd_weight_form_floats(&transformed) * sizeof(float);
 }
 
-static size_t partial_bytes(const struct weight_blocking *b, int v) {
+static size_t partial_bytes(const struct dd_winograd_weights *b, int v) {
     return (size_t)b->slices * b->xb * b->gb * 9 * v * v * sizeof(float);
 }
 
 /* The weight gradients of all slices of a 1x1 convolution that is taken along: one tap instead of nine. */
-static size_t side_partial_bytes(const struct weight_blocking *b, int v) {
+static size_t side_partial_bytes(const struct dd_winograd_weights *b, int v) {
     return partial_bytes(b, v) / 9;
 }
 
@@ -271,7 +74,7 @@ static size_t fused_offset(const struct dd_conv *conv) {
     return form_bytes(conv, DD_CONV_BACKWARD_DATA) / sizeof(float) / (size_t)conv->in.v;
 }
 
-static size_t side_offset(const struct dd_conv *conv, const struct weight_blocking *b) {
+static size_t side_offset(const struct dd_conv *conv, const struct dd_winograd_weights *b) {
     return fused_offset(conv) + partial_bytes(b, conv->in.v) / sizeof(float) / (size_t)conv->in.v;
 }
 
@@ -279,16 +82,16 @@ static void needs(const struct dd_device_info *info, const struct dd_conv *conv,
                   struct dd_conv_needs *needs) {
     const int v = conv->in.v;
     if (direction == DD_CONV_BACKWARD_WEIGHTS) {
-        struct data_blocking data;
-        struct weight_blocking b = block_weights(info, conv), fused;
+        struct dd_winograd_data data;
+        struct dd_winograd_weights b = dd_winograd_block_weights(info, conv), fused;
         size_t both = 0;
-        if (block_both(info, conv, &data, &fused))
+        if (dd_winograd_block_both(info, conv, &data, &fused))
             both = form_bytes(conv, DD_CONV_BACKWARD_DATA) + partial_bytes(&fused, v) + side_partial_bytes(&fused, v);
         needs->slices = 0;
         needs->workspace = dd_larger_size(partial_bytes(&b, v), both);
         return;
     }
-    const struct data_blocking b = block_data(info, conv, direction == DD_CONV_BACKWARD_DATA);
+    const struct dd_winograd_data b = dd_winograd_block_data(info, conv, direction == DD_CONV_BACKWARD_DATA);
     needs->slices = needs->both_slices = b.slices;
     needs->workspace = form_bytes(conv, direction);
 }
@@ -308,8 +111,8 @@ static struct dd_kernel_spec make_spec(const char *source, const char *kernel, c
 }
 
 /* "winograd_fwd_f4_v16 16>16@32x32" */
-static void describe(char *label, size_t size, const char *kernel, const char *variant, const struct tiling *tiling,
-                     const struct dd_conv *conv) {
+static void describe(char *label, size_t size, const char *kernel, const char *variant,
+                     const struct dd_winograd_tiling *tiling, const struct dd_conv *conv) {
     snprintf(label, size, "%s%s_f%d_v%d %d>%d@%dx%d", kernel, variant, tiling->tm, conv->in.v, conv->in.c, conv->out.c,
              conv->in.h, conv->in.w);
 }
@@ -323,18 +126,20 @@ static dd_status have_form(dd_device *device, const struct dd_conv *conv, enum d
 }
 
 /* Writes build options; the next two append theirs. Each returns the length so far. */
-static int tiling_options(char *options, size_t size, const struct tiling *tiling, struct dd_shape s, int tb) {
+static int tiling_options(char *options, size_t size, const struct dd_winograd_tiling *tiling, struct dd_shape s,
+                          int tb) {
     return snprintf(options, size, "-DV=%d -DH=%d -DW=%d -DTM=%d -DNI=%d -DTR=%d -DTB=%d", s.v, s.h, s.w, tiling->tm,
                     tiling->images, tiling->rows, tb);
 }
 
-static int data_options(char *options, size_t size, int used, const struct data_blocking *b, enum epilogue epilogue) {
+static int data_options(char *options, size_t size, int used, const struct dd_winograd_data *b,
+                        enum epilogue epilogue) {
     return used + snprintf(options + used, size - (size_t)used,
                            " -DRB=%d -DOB=%d -DOU=%d -DKG=%d -DOG=%d -DEPILOGUE=%d", b->rb, b->ob, b->ou, b->kg, b->og,
                            (int)epilogue);
 }
 
-static int weight_options(char *options, size_t size, int used, const struct weight_blocking *b) {
+static int weight_options(char *options, size_t size, int used, const struct dd_winograd_weights *b) {
     return used + snprintf(options + used, size - (size_t)used, " -DXB=%d -DGB=%d -DXG=%d -DGG=%d -DWI=%d -DWO=%d",
                            b->xb, b->gb, b->xg, b->gg, b->wi, b->wo);
 }
@@ -385,19 +190,19 @@ static const char *epilogue_name(enum epilogue epilogue) {
 }
 
 static void forward_cut(const struct dd_device_info *info, const struct dd_conv *conv, struct dd_conv_cut *cut) {
-    const struct data_blocking b = block_data(info, conv, false);
-    const struct tiling *tiling = &b.tiling;
+    const struct dd_winograd_data b = dd_winograd_block_data(info, conv, false);
+    const struct dd_winograd_tiling *tiling = &b.tiling;
     const struct dd_shape s = conv->out;
     *cut = (struct dd_conv_cut){.slices = b.slices,
                                 .bands = b.bands_per_slice,
-                                .groups = dd_div_up(tiles_along(s.h, tiling->tm), tiling->rows),
+                                .groups = dd_div_up(dd_div_up(s.h, tiling->tm), tiling->rows),
                                 .group_pixels = tiling->images * s.h * s.w,
                                 .band_pixels = tiling->rows * tiling->tm * s.w};
 }
 
 static dd_status forward_with(dd_device *device, const struct dd_conv *conv, const struct dd_conv_forward_args *args,
                               const struct dd_conv_forward_args *side, struct dd_launches *list) {
-    const struct data_blocking b = block_data(&device->info, conv, false);
+    const struct dd_winograd_data b = dd_winograd_block_data(&device->info, conv, false);
     char options[320], label[64];
     const struct dd_kernel_spec spec =
         make_spec("conv/winograd_fwd.cl", "winograd_fwd", options, label, b.slices, 1, 1);
@@ -431,7 +236,7 @@ static dd_status forward(dd_device *device, const struct dd_conv *conv, const st
 
 static dd_status backward_data(dd_device *device, const struct dd_conv *conv,
                                const struct dd_conv_backward_data_args *args, struct dd_launches *list) {
-    const struct data_blocking b = block_data(&device->info, conv, true);
+    const struct dd_winograd_data b = dd_winograd_block_data(&device->info, conv, true);
     const struct dd_gradient *dz = &args->dz;
     const enum epilogue epilogue = data_epilogue(args);
     char options[256], label[64];
@@ -450,7 +255,7 @@ static dd_status backward_data(dd_device *device, const struct dd_conv *conv,
 
 static dd_status backward_weights(dd_device *device, const struct dd_conv *conv,
                                   const struct dd_conv_backward_weights_args *args, struct dd_launches *list) {
-    const struct weight_blocking b = block_weights(&device->info, conv);
+    const struct dd_winograd_weights b = dd_winograd_block_weights(&device->info, conv);
     const struct dd_gradient *dz = &args->dz;
     char options[256], label[64];
     const struct dd_kernel_spec spec = make_spec("conv/winograd_bwd_weight.cl", "winograd_bwd_weight", options, label,
@@ -464,11 +269,11 @@ static dd_status backward_weights(dd_device *device, const struct dd_conv *conv,
     return dd_conv_reduce_weights(device, conv, args->workspace, 0, b.slices, args->dw, list);
 }
 
-/* Both gradients in one kernel, for which block_both has found b and w. */
+/* Both gradients in one kernel, for which dd_winograd_block_both has found b and w. */
 static dd_status fused_backward(dd_device *device, const struct dd_conv *conv,
                                 const struct dd_conv_backward_data_args *data,
-                                const struct dd_conv_backward_weights_args *weights, const struct data_blocking *b,
-                                const struct weight_blocking *w, const struct dd_conv_backward_data_args *side,
+                                const struct dd_conv_backward_weights_args *weights, const struct dd_winograd_data *b,
+                                const struct dd_winograd_weights *w, const struct dd_conv_backward_data_args *side,
                                 struct dd_launches *list) {
     const struct dd_gradient *dz = &data->dz;
     const enum epilogue epilogue = data_epilogue(data);
@@ -513,12 +318,12 @@ static dd_status fused_backward(dd_device *device, const struct dd_conv *conv,
     return dd_launches_add(list, device, &spec, all, side != NULL ? ALL : ALONE);
 }
 
-/* One kernel for both where its arrays stay below FUSED_BYTES, else one after the other; both have the same dz. */
+/* One kernel for both where there is one, else one after the other; both have the same dz. */
 static dd_status backward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_backward_data_args *data,
                           const struct dd_conv_backward_weights_args *weights, struct dd_launches *list) {
-    struct data_blocking b;
-    struct weight_blocking w;
-    if (!block_both(&device->info, conv, &b, &w)) {
+    struct dd_winograd_data b;
+    struct dd_winograd_weights w;
+    if (!dd_winograd_block_both(&device->info, conv, &b, &w)) {
         DD_TRY(backward_weights(device, conv, weights, list));
         return backward_data(device, conv, data, list);
     }
@@ -532,9 +337,9 @@ static dd_status backward_with(dd_device *device, const struct dd_conv *conv,
                                const struct dd_conv_backward_data_args *side_data,
                                const struct dd_conv_backward_weights_args *side_weights, struct dd_launches *list) {
     const struct dd_conv side = dd_conv_beside(conv);
-    struct data_blocking b;
-    struct weight_blocking w;
-    block_both(&device->info, conv, &b, &w);
+    struct dd_winograd_data b;
+    struct dd_winograd_weights w;
+    dd_winograd_block_both(&device->info, conv, &b, &w);
     DD_TRY(fused_backward(device, conv, data, weights, &b, &w, side_data, list));
     DD_TRY(dd_conv_reduce_weights(device, conv, data->workspace, fused_offset(conv), w.slices, weights->dw, list));
     return dd_conv_reduce_weights(device, &side, data->workspace, side_offset(conv, &w), w.slices, side_weights->dw,
@@ -544,10 +349,10 @@ static dd_status backward_with(dd_device *device, const struct dd_conv *conv,
 /* A kernel of both directions needs equally many blocks in any case. */
 static bool takes(const struct dd_device_info *info, const struct dd_conv *conv, enum dd_conv_direction direction) {
     const struct dd_conv side = dd_conv_beside(conv);
-    struct data_blocking b;
-    struct weight_blocking w;
+    struct dd_winograd_data b;
+    struct dd_winograd_weights w;
     return supports(info, conv, direction) && dd_pointwise_supports(info, &side, direction) &&
-           (direction == DD_CONV_FORWARD || block_both(info, conv, &b, &w));
+           (direction == DD_CONV_FORWARD || dd_winograd_block_both(info, conv, &b, &w));
 }
 
 const struct dd_conv_algorithm dd_conv_winograd = {
