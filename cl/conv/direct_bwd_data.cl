@@ -10,15 +10,16 @@
  *   BLOCK_TARGETS, BLOCK_PIXELS, TAP_GROUP, CHANNEL_UNROLL   register block
  */
 #include "common.clh"
+#include "conv/fetch.clh"
+#include "conv/load.clh"
 
-#define LOAD_STEP 1
 #define PIXEL_STEP 1
 #define PHASE_TAPS ((KERNEL + STRIDE - 1) / STRIDE) /* most taps of a phase along one axis */
 #define BAND_ROWS ((ROWS + STRIDE - 2) / STRIDE + PHASE_TAPS)
 #define BAND_COLS ((TARGET_W - 1 + PAD) / STRIDE - PAD / STRIDE + PHASE_TAPS)
 #define ROW_PIXELS ((TARGET_W + STRIDE - 1) / STRIDE)
 /* Lines of the next band of g and z that come in with each row of taps. */
-#define BAND_LINES (ROWS * SOURCE_W * V * 4 / (STRIDE * LINE)) /* of a block */
+#define BAND_LINES (ROWS * SOURCE_W * V * 4 / (STRIDE * LINE_BYTES)) /* of a block */
 #define TAP_ROWS (TARGET_BLOCKS / BLOCK_TARGETS * ROWS * BLOCKS_PER_ROW * KERNEL) /* in a band and source block */
 #define SHARE ((2 * BAND_LINES + TAP_ROWS - 1) / TAP_ROWS)
 #include "conv/direct.clh"
@@ -64,7 +65,7 @@ struct store {
 
 /* Pixels that the phase has in a cache line. */
 #if STRIDE == 1
-#define LINE_PIXELS (LINE / (V * 4))
+#define LINE_PIXELS LINE_VECTORS
 #else
 #define LINE_PIXELS 1
 #endif
@@ -75,7 +76,7 @@ INLINE void prefetch_store(const int pixels, const struct store *store, size_t o
     __global const vfloat *from = store->kind >= STORE_MASK ? store->z : store->dx;
     for (int t = 0; t < BLOCK_TARGETS; t++)
         for (int p = 0; p < pixels; p += LINE_PIXELS)
-            PREFETCH(from + t * store->step + offset + p * STRIDE);
+            PREFETCH(from + t * store->step + offset + p * STRIDE, 0);
 }
 
 /* Per target block of the register block: constants of the mask, running sums of dx and dx * (z - mean). */

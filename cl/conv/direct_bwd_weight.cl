@@ -11,6 +11,8 @@
  *                                  or all) x target blocks (dividing GROUP_TARGETS and TARGET_BLOCKS; 1 beside taps)
  */
 #include "common.clh"
+#include "conv/fetch.clh"
+#include "conv/load.clh"
 
 #define BAND_OF_INPUT
 #define BANDS ((TARGET_H + ROWS - 1) / ROWS)
@@ -19,8 +21,8 @@
 
 /* While a band is computed, the next one's new rows of x, g and z come in, a share for each row of a sweep. */
 #define SWEEPS_PER_BAND (GROUP_TARGETS / BLOCK_TARGETS * GROUP_SOURCES * (VALUES / BLOCK_VALUES / BLOCK_TAPS))
-#define X_LINES (IMAGES * ROWS * STRIDE * SOURCE_W * SV * 4 / LINE) /* of a block */
-#define DZ_LINES (IMAGES * ROWS * TARGET_W * V * 4 / LINE)
+#define X_LINES (IMAGES * ROWS * STRIDE * SOURCE_W * SV * 4 / LINE_BYTES) /* of a block */
+#define DZ_LINES (IMAGES * ROWS * TARGET_W * V * 4 / LINE_BYTES)
 #define ROWS_SWEPT (SWEEPS_PER_BAND * IMAGES * ROWS)
 #define SHARE ((GROUP_SOURCES * X_LINES + 2 * GROUP_TARGETS * DZ_LINES + ROWS_SWEPT - 1) / ROWS_SWEPT)
 #include "conv/direct.clh"

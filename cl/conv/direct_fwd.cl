@@ -6,11 +6,13 @@
  *   BLOCK_TARGETS, BLOCK_PIXELS, TAP_GROUP, CHANNEL_UNROLL   register block
  */
 #include "common.clh"
+#include "conv/fetch.clh"
+#include "conv/load.clh"
 
 #define BAND_OF_INPUT
 #define ROW_PIXELS TARGET_W
 /* Lines of the next band that come in with each row of taps. */
-#define BAND_LINES (ROWS * STRIDE * SOURCE_W * SV * 4 / LINE) /* of a block */
+#define BAND_LINES (ROWS * STRIDE * SOURCE_W * SV * 4 / LINE_BYTES) /* of a block */
 #define TAP_ROWS (TARGET_BLOCKS / BLOCK_TARGETS * ROWS * BLOCKS_PER_ROW * KERNEL) /* in a band and source block */
 #define SHARE ((BAND_LINES + TAP_ROWS - 1) / TAP_ROWS)
 #include "conv/direct.clh"
@@ -30,7 +32,7 @@ INLINE void convolve(const int pixels, const float *band, __global const vfloat 
     const struct taps taps = {KERNEL, BAND_COLS * SV, KERNEL * SV, SV};
     vfloat acc[BLOCK_TARGETS][BLOCK_PIXELS];
     for (int t = 0; t < BLOCK_TARGETS; t++)
-        prefetch_lines((size_t)(y + t * y_step), (pixels * V * 4 + LINE - 1) / LINE);
+        prefetch_lines((size_t)(y + t * y_step), (pixels * V * 4 + LINE_BYTES - 1) / LINE_BYTES);
     multiply(acc, pixels, KERNEL, band, w, taps, ahead);
     UNROLL for (int t = 0; t < BLOCK_TARGETS; t++) {
         if (first)

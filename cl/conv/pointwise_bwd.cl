@@ -8,7 +8,8 @@
  */
 #include "common.clh"
 #include "conv/pointwise.clh"
-#include "conv/direct.clh"
+#include "conv/fetch.clh"
+#include "conv/load.clh"
 #include "conv/pointwise_block.clh"
 
 #define STEP (SOURCES * V) /* of weight gradients, from target block to target block */
@@ -31,20 +32,20 @@ INLINE void prefetch_input(__global const vfloat *x, int p)
     prefetch_lines((size_t)(x + p), BLOCK_LINES);
 #else
     for (int i = 0; i < BLOCK; i++)
-        PREFETCH(x + input_pixel(p + i));
+        PREFETCH(x + input_pixel(p + i), 0);
 #endif
 }
 
 /* The calls of sweep() for a chunk, and the lines of each tensor of dz that every one of them fetches. */
 #define SWEEPS (TARGETS / BLOCK_TARGETS * SOURCES * (V / BLOCK_VALUES))
-#define CHUNK_LINES (PIXELS * V * 4 / LINE) /* of a block */
+#define CHUNK_LINES (PIXELS * V * 4 / LINE_BYTES) /* of a block */
 #define SWEEP_LINES ((TARGETS * CHUNK_LINES + SWEEPS - 1) / SWEEPS)
 
 /* Brings a chunk's part of dz that falls to one call of sweep() closer; g, z: their first block from the chunk on. */
 INLINE void prefetch_gradient(__global const vfloat *g, __global const vfloat *z, int pixels, int call)
 {
     const int first = call * SWEEP_LINES, t = first / CHUNK_LINES;
-    const size_t at = (size_t)t * pixels * sizeof(vfloat) + first % CHUNK_LINES * LINE;
+    const size_t at = (size_t)t * pixels * sizeof(vfloat) + first % CHUNK_LINES * LINE_BYTES;
     if (t < TARGETS) {
         prefetch_lines((size_t)g + at, SWEEP_LINES);
         prefetch_lines((size_t)z + at, SWEEP_LINES);
@@ -55,10 +56,10 @@ INLINE void prefetch_gradient(__global const vfloat *g, __global const vfloat *z
 INLINE void load_pixels(vfloat *to, __global const vfloat *x, int p, int count, struct prologue how)
 {
 #if STRIDE == 1
-    load_input(to, x + p, count, how);
+    load_input(to, x + p, 1, count, how);
 #else
     for (int i = 0; i < count; i++)
-        load_input(to + i, x + input_pixel(p + i), 1, how);
+        load_input(to + i, x + input_pixel(p + i), 1, 1, how);
 #endif
 }
 
@@ -145,7 +146,7 @@ INLINE void store_between(__global vfloat *dx, int first, int count, int store, 
                 vfloat kept = store & STORE_ADD ? dx[at] : DD_SPLAT(0.0f);
                 if ((store & STORE_ADD) && (store & STORE_MASK)) {
                     vfloat value;
-                    load_input(&value, raw + at, 1, how);
+                    load_input(&value, raw + at, 1, 1, how);
                     kept = DD_KEEP_POSITIVE(kept, value);
                     state->sum += kept;
                     state->product = fma(kept, raw[at] - state->mean, state->product);

@@ -7,7 +7,8 @@
  */
 #include "common.clh"
 #include "conv/pointwise.clh"
-#include "conv/direct.clh"
+#include "conv/fetch.clh"
+#include "conv/load.clh"
 #include "conv/pointwise_block.clh"
 
 /*
@@ -32,7 +33,7 @@ __kernel DD_SINGLE void pointwise_forward(__global const vfloat *restrict x, int
         const int count = min(PIXELS, end - p0);
         for (int s = 0; s < SOURCES; s++) {
             const struct prologue how = load_prologue(prologue, scale, shift, s);
-            load_input(xs + s * PIXELS, x + (size_t)s * pixels + p0, count, how);
+            load_input(xs + s * PIXELS, x + (size_t)s * pixels + p0, 1, count, how);
             for (int p = count; p < PIXELS; p++) /* the tail's blocks compute what nobody stores */
                 xs[s * PIXELS + p] = DD_SPLAT(0.0f);
         }
