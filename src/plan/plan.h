@@ -56,8 +56,8 @@ dd_status dd_plan_choose(const struct dd_net *net, const struct dd_device_info *
                          const struct dd_plan_options *options, struct dd_plan_choice *choice);
 
 /**
- * Whether a choice from elsewhere (a file) can compute the net's convolutions. Kernels for CPUs count wherever they are to
- * run: slowly, they do. DD_ERROR_USAGE.
+ * Whether a choice from elsewhere (a file) can compute the net's convolutions. Kernels for CPUs count wherever they are
+ * to run: slowly, they do. DD_ERROR_USAGE.
  */
 dd_status dd_plan_check_choice(const struct dd_net *net, const struct dd_device_info *info,
                                const struct dd_plan_options *options, const struct dd_plan_choice *choice);
