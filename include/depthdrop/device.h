@@ -56,6 +56,8 @@ void dd_device_list_free(struct dd_device_info **list);
 struct dd_device_options {
     const char *selector; /**< "0", "cpu", "gpu", "platform:device", or part of a name; NULL: DEPTHDROP_DEVICE, else the
                              default */
+    const char *name, *platform_name; /**< without a selector: the device of exactly these, where it is present, comes
+                                         before DEPTHDROP_DEVICE and the default; NULL: none */
     const char *cache_dir; /**< folder of remembered verdicts and binaries; NULL: $XDG_CACHE_HOME/depthdrop */
     int threads;           /**< CPU devices, where the driver lets us: worker threads; 0: the driver's choice */
 };

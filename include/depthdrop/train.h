@@ -49,7 +49,7 @@ struct dd_train_options {
     double save_minutes;    /**< (R) --save-minutes M, 10; 0: never; -1: not given */
     const char *algorithm;  /**< --algorithm auto|gemm|... */
     const char *vector;     /**< --vector auto|1|4|8|16 */
-    const char *device;     /**< (R) --device SEL */
+    const char *device;     /**< (R) --device SEL; NULL: a resumed run's own, where it is present */
     const char *cache_dir;  /**< --cache-dir */
     bool no_cache;          /**< --no-cache */
     int threads;            /**< --threads, 0 */

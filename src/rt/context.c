@@ -25,6 +25,14 @@ static dd_status open_queue(dd_device *device) {
     return DD_OK;
 }
 
+static dd_status find_device(const struct dd_device_options *options, const struct dd_entry *entries, int count,
+                             int *index) {
+    *index = -1;
+    if (!options->selector && options->name && options->platform_name)
+        DD_TRY(dd_entries_select_named(entries, count, options->name, options->platform_name, index));
+    return *index >= 0 ? DD_OK : dd_entries_select(entries, count, options->selector, index);
+}
+
 dd_status dd_device_open(const struct dd_device_options *options, dd_device **device) {
     struct dd_device_options defaults;
     struct dd_entry *entries = NULL;
@@ -36,7 +44,7 @@ dd_status dd_device_open(const struct dd_device_options *options, dd_device **de
     if (!options)
         options = &defaults;
     DD_GOTO(status, error, dd_entries_find(options->cache_dir, options->threads, &entries, &count));
-    DD_GOTO(status, error, dd_entries_select(entries, count, options->selector, &index));
+    DD_GOTO(status, error, find_device(options, entries, count, &index));
     opened = dd_calloc(1, sizeof *opened);
     if (!opened)
         DD_GOTO(status, error, dd_fail_memory("device", sizeof *opened));

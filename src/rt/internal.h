@@ -27,6 +27,13 @@ dd_status dd_entries_find(const char *cache_dir, int threads, struct dd_entry **
  */
 dd_status dd_entries_select(const struct dd_entry *entries, int count, const char *selector, int *index);
 
+/**
+ * Index of the first usable entry of exactly this name and platform; -1 if there is none. DD_ERROR_DEVICE says why
+ * those that are there cannot be used; no such entry at all is no error.
+ */
+dd_status dd_entries_select_named(const struct dd_entry *entries, int count, const char *name,
+                                  const char *platform_name, int *index);
+
 /** Marks what a NULL selector opens, with the reason; none where no device will do. */
 void dd_entries_mark_default(struct dd_entry *entries, int count);
 

@@ -129,6 +129,28 @@ static dd_status no_default(const struct dd_entry *entries, int count) {
                    "OpenCL driver, for example `apt install pocl-opencl-icd` for the CPU", text);
 }
 
+static dd_status take(const struct dd_entry *entries, int match, int *index) {
+    const struct dd_device_info *info = &entries[match].info;
+    if (!info->usable)
+        return dd_fail(DD_ERROR_DEVICE, "OpenCL device %d (%s) cannot be used: %s", info->index, info->name,
+                       info->unusable_reason);
+    *index = match;
+    return DD_OK;
+}
+
+dd_status dd_entries_select_named(const struct dd_entry *entries, int count, const char *name,
+                                  const char *platform_name, int *index) {
+    int match = -1;
+    *index = -1;
+    for (int i = 0; i < count; i++) {
+        const struct dd_device_info *info = &entries[i].info;
+        if (!strcmp(info->name, name) && !strcmp(info->platform_name, platform_name) &&
+            (match < 0 || (info->usable && !entries[match].info.usable)))
+            match = i;
+    }
+    return match < 0 ? DD_OK : take(entries, match, index);
+}
+
 dd_status dd_entries_select(const struct dd_entry *entries, int count, const char *selector, int *index) {
     if (!selector)
         selector = environment_selector();
@@ -146,10 +168,5 @@ dd_status dd_entries_select(const struct dd_entry *entries, int count, const cha
         return dd_fail(DD_ERROR_DEVICE, "no OpenCL device matches \"%s\"; there %s %s", selector,
                        count == 1 ? "is only" : "are", names);
     }
-    const struct dd_device_info *info = &entries[match].info;
-    if (!info->usable)
-        return dd_fail(DD_ERROR_DEVICE, "OpenCL device %d (%s) cannot be used: %s", info->index, info->name,
-                       info->unusable_reason);
-    *index = match;
-    return DD_OK;
+    return take(entries, match, index);
 }

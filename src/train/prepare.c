@@ -269,8 +269,11 @@ static void tell_network(const struct dd_run *run) {
 
 static dd_status open_device(struct dd_run *run) {
     struct dd_run_config *config = &run->config;
-    const struct dd_device_options options = {
-        .selector = run->options->device, .cache_dir = run->options->cache_dir, .threads = threads(run)};
+    const struct dd_device_options options = {.selector = run->options->device,
+                                              .name = run->resumed ? config->device_name : NULL,
+                                              .platform_name = run->resumed ? config->device_platform : NULL,
+                                              .cache_dir = run->options->cache_dir,
+                                              .threads = threads(run)};
     DD_TRY(dd_device_open(&options, &run->device));
     const struct dd_device_info *info = dd_device_get_info(run->device);
     if (run->resumed &&

@@ -99,6 +99,34 @@ class RunFolder(CliTest):
         steps = [event["iteration"] for event in read_log(folder) if event["event"] == "step"]
         self.assertEqual(steps, [1, 2, 3, 4])
 
+    def test_own_device(self):
+        """A run keeps the device that it began on; --device alone, or that one's absence, gives it another."""
+        two = support.environment(POCL_DEVICES="pthread basic")
+        listed = json.loads(self.run_program("devices", "--json", env=two)[0])
+        default = next((device["name"] for device in listed["devices"] if device["default"]), None)
+        others = [device for device in listed["devices"] if device["usable"] and device["name"] != default and
+                  device["platform_name"] == "Portable Computing Language"]
+        if default is None or not others:
+            self.skipTest("PoCL offers no device beside the default one")
+        own = others[0]
+
+        def resume(iterations, *arguments, **variables):
+            err = self.run_program("train", "--resume", folder, "--iterations", str(iterations), *arguments,
+                                   env={**two, **variables})[1]
+            with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+                return json.load(file)["device_name"], "THE DEVICE DIFFERS" in err
+
+        folder = self.train("run", "--iterations", "1", "--device", str(own["index"]), env=two)
+        self.assertEqual(resume(2), (own["name"], False))
+        self.assertEqual(resume(3, DEPTHDROP_DEVICE=default), (own["name"], False))
+        self.assertEqual(resume(4, "--device", default), (default, True))
+        path = os.path.join(folder, "config.json")
+        with open(path, encoding="utf-8") as file:
+            config = json.load(file)
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({**config, "device_name": "one that was sold"}, file)
+        self.assertEqual(resume(5, DEPTHDROP_DEVICE=own["name"]), (own["name"], True))
+
     def test_gate_warmup(self):
         """A run that stops midway in the warm-up goes on in it: the gates follow from the iteration alone."""
         warm = ["--gate-warmup", "6", "--lr-drops", "none", "--log-every", "1"]

@@ -110,6 +110,31 @@ static void test_selectors(void **state) {
     }
 }
 
+/** Exactly the name and platform; of several devices the first usable one, whatever the environment names. */
+static void test_named(void **state) {
+    (void)state;
+    struct dd_entry entries[COUNT];
+    int index;
+    fill(entries);
+    setenv("DEPTHDROP_DEVICE", "xeon", 1);
+    assert_int_equal(dd_entries_select_named(entries, COUNT, "GeForce 8", "NVIDIA CUDA", &index), DD_OK);
+    assert_int_equal(index, 4);
+    assert_int_equal(dd_entries_select_named(entries, COUNT, "GeForce", "NVIDIA CUDA", &index), DD_OK);
+    assert_int_equal(index, -1);
+    assert_int_equal(dd_entries_select_named(entries, COUNT, "GeForce 8", "AMD", &index), DD_OK);
+    assert_int_equal(index, -1);
+    assert_int_equal(dd_entries_select_named(entries, COUNT, "Old GPU", "NVIDIA CUDA", &index), DD_ERROR_DEVICE);
+    assert_int_equal(index, -1);
+    assert_non_null(strstr(dd_error_message(), "it has no compiler"));
+    snprintf(entries[4].info.name, sizeof entries[4].info.name, "Old GPU");
+    assert_int_equal(dd_entries_select_named(entries, COUNT, "Old GPU", "NVIDIA CUDA", &index), DD_OK);
+    assert_int_equal(index, 4);
+    entries[3].info.usable = true;
+    assert_int_equal(dd_entries_select_named(entries, COUNT, "Old GPU", "NVIDIA CUDA", &index), DD_OK);
+    assert_int_equal(index, 3);
+    unsetenv("DEPTHDROP_DEVICE");
+}
+
 static void test_environment(void **state) {
     (void)state;
     struct dd_entry entries[COUNT];
@@ -151,10 +176,8 @@ static void test_trim(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_default),
-        cmocka_unit_test(test_selectors),
-        cmocka_unit_test(test_environment),
-        cmocka_unit_test(test_trim),
+        cmocka_unit_test(test_default),     cmocka_unit_test(test_selectors), cmocka_unit_test(test_named),
+        cmocka_unit_test(test_environment), cmocka_unit_test(test_trim),
     };
     unsetenv("DEPTHDROP_DEVICE");
     return cmocka_run_group_tests_name("select", tests, NULL, NULL);
