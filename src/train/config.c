@@ -287,12 +287,22 @@ static dd_status read_root(const char *path, json_t **root) {
     return DD_OK;
 }
 
+/** What was open before a run began and is settled in its file. */
+static dd_status check_settled(const struct dd_run_config *config) {
+    struct dd_schedule schedule;
+    const int64_t v = config->chosen_vector;
+    if (v != 1 && v != 4 && v != 8 && v != 16)
+        return dd_fail(DD_ERROR_USAGE, "\"chosen_vector\" %lld is none of 1, 4, 8 and 16", (long long)v);
+    DD_TRY(check_range("iterations", (double)config->iterations, 0, 4294967295.0));
+    DD_TRY(check_range("iterations_per_epoch", (double)config->iterations_per_epoch, 1, 4294967295.0));
+    return dd_schedule_parse_drops(config->lr_drops, config->iterations, &schedule);
+}
+
 /** Somebody may have edited the file. */
 static dd_status check_loaded(const char *path, const struct dd_run_config *config) {
     dd_status status = dd_config_check(config);
-    const int64_t v = config->chosen_vector;
-    if (status == DD_OK && v != 1 && v != 4 && v != 8 && v != 16)
-        status = dd_fail(DD_ERROR_USAGE, "\"chosen_vector\" %lld is none of 1, 4, 8 and 16", (long long)v);
+    if (status == DD_OK)
+        status = check_settled(config);
     return status == DD_ERROR_USAGE ? dd_fail_prefix(DD_ERROR_DATA, "%s: the run cannot be resumed", path) : status;
 }
 

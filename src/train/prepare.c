@@ -47,6 +47,13 @@ static void change_resumed(const struct dd_train_options *options, struct dd_run
         config->save_minutes = options->save_minutes;
 }
 
+/** A resumed run's settings were not typed: where they are wrong, config.json is. */
+static dd_status blame_config(const struct dd_run *run, dd_status status) {
+    if (!run->resumed || status != DD_ERROR_USAGE)
+        return status;
+    return dd_fail_prefix(DD_ERROR_DATA, "%s/config.json: the run cannot be resumed", run->dir);
+}
+
 static dd_status load_config(struct dd_run *run) {
     const struct dd_train_options *options = run->options;
     if (options->resume_dir == NULL) {
@@ -188,8 +195,9 @@ static dd_status freeze_schedule(struct dd_run *run) {
     struct dd_run_config *config = &run->config;
     config->iterations_per_epoch = run->train.count / config->batch;
     if (config->iterations_per_epoch == 0)
-        return dd_fail(DD_ERROR_DATA, "%s has %d training images, fewer than one batch of %lld; use a smaller --batch",
-                       config->data, run->train.count, (long long)config->batch);
+        return dd_fail(DD_ERROR_DATA, "%s has %d training images, fewer than one batch of %lld%s", config->data,
+                       run->train.count, (long long)config->batch,
+                       run->resumed ? ", the \"batch\" of config.json" : "; use a smaller --batch");
     if (config->iterations < 0)
         config->iterations = config->epochs >= 0 ? config->epochs * config->iterations_per_epoch : 64000;
     if (config->iterations > (int64_t)UINT32_MAX) /* the generator's counter */
@@ -391,7 +399,7 @@ static dd_status check_stop(const struct dd_run *run) {
 dd_status dd_run_prepare(struct dd_run *run) {
     run->saved = -1;
     DD_TRY(load_config(run));
-    DD_TRY(check_names(&run->config));
+    DD_TRY(blame_config(run, check_names(&run->config)));
     if (run->resumed) {
         DD_TRY(dd_runlog_open(run->dir, &run->log)); /* the lock first: another process may be training here */
         DD_TRY(check_finished(run));
@@ -400,11 +408,11 @@ dd_status dd_run_prepare(struct dd_run *run) {
     }
     if (!run->resumed && run->config.init[0] != '\0')
         DD_TRY(dd_initial_read(run));
-    DD_TRY(open_data(run));
+    DD_TRY(blame_config(run, open_data(run)));
     DD_TRY(check_stop(run));
     DD_TRY(note_data(run));
     DD_TRY(freeze_schedule(run));
-    DD_TRY(make_net(run));
+    DD_TRY(blame_config(run, make_net(run)));
     tell_network(run);
     DD_TRY(dd_initial_check(run));
     DD_TRY(open_device(run));

@@ -192,11 +192,18 @@ class RunFolder(CliTest):
         edits = [("batch", 0, "--batch"), ("batch", -128, "--batch"), ("chosen_vector", 3, "chosen_vector"),
                  ("eval_every", 1e300, "--eval-every"), ("dropout", 1.5, "--dropout"), ("threads", -1, "--threads"),
                  ("epochs", 1 << 62, "--epochs"), ("iterations_per_epoch", 1 << 62, "iterations_per_epoch"),
-                 ("algorithm", "magic", "magic"), ("vector", "7", "7")]
+                 ("algorithm", "magic", "magic"), ("vector", "7", "7"), ("lr_drops", "5,3", "must rise"),
+                 ("lr_drops", "soon", "soon"), ("lr_drops", "", "list of iterations"), ("iterations", -1, "iterations"),
+                 ("iterations_per_epoch", 0, "iterations_per_epoch"), ("net", "resnet9", "resnet9"),
+                 ("shortcut", "none", "none"), ("gate", "uniform:2", "uniform:2"), ("data", "photos", "photos"),
+                 ("image_size", "huge", "image size"), ("val_split", 1 << 20, "--val-split"),
+                 ("batch", 1 << 20, "batch")]
         for key, value, names in edits:
             with open(path, "w", encoding="utf-8") as file:
                 json.dump({**config, key: value}, file)
-            self.run_error("train", "--resume", folder, "--iterations", "2", expect=3, names=["config.json", names])
+            with self.subTest(key=key, value=value):
+                self.run_error("train", "--resume", folder, *([] if key == "iterations" else ["--iterations", "2"]),
+                               expect=3, names=["config.json", names])
         with open(path, "w", encoding="utf-8") as file:
             json.dump(config, file)
         self.run_error("train", "--resume", folder, "--epochs", str(1 << 62), expect=2, names=["--epochs"])
