@@ -124,9 +124,10 @@ static dd_status take_result(struct dd_run *run, const struct dd_step_result *st
         return DD_OK;
     return dd_fail(DD_ERROR_DIVERGED,
                    "training diverged: the loss of iteration %" PRId64
-                   " is not finite; %s/last.safetensors keeps the state of iteration %" PRId64
-                   "; try a smaller --lr or some --lr-warmup",
-                   run->iteration, run->dir, run->saved);
+                   " is not finite; %s/last.safetensors keeps the state of iteration %" PRId64 "; %s",
+                   run->iteration, run->dir, run->saved,
+                   run->resumed ? "a smaller --lr or some --lr-warmup takes a new run (--run)"
+                                : "try a smaller --lr or some --lr-warmup");
 }
 
 /** Collects finished steps; all: waits until none is queued; else makes room for one more. */

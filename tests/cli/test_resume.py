@@ -220,7 +220,8 @@ class RunFolder(CliTest):
         config["algorithms"][name]["forward"] = "winograd"
         with open(path, "w", encoding="utf-8") as file:
             json.dump(config, file)
-        self.run_error("train", "--resume", folder, "--iterations", "2", expect=3, names=["config.json", "winograd", name])
+        self.run_error("train", "--resume", folder, "--iterations", "2", expect=3,
+                       names=["config.json", "winograd", name])
 
     def test_val_folder_beside_val_split(self):
         """The folder's own val images are then called test: one name would mean two sets."""
@@ -234,6 +235,16 @@ class RunFolder(CliTest):
                             net=["--data", "folder:" + self.path("data"), "--net", "resnet8", "--batch", "4"])
         evaluations = [(event["split"], event["images"]) for event in read_log(folder) if event["event"] == "eval"]
         self.assertEqual(sorted(set(evaluations)), [("test", 16), ("val", 4)])
+
+    def test_diverged(self):
+        """A rate that config.json holds is changed by a new run alone."""
+        folder = self.train("run", "--iterations", "1")
+        path = os.path.join(folder, "config.json")
+        with open(path, encoding="utf-8") as file:
+            config = json.load(file)
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({**config, "lr": 1e38}, file)
+        self.run_error("train", "--resume", folder, "--iterations", "9", expect=7, names=["--lr", "new run (--run)"])
 
     def test_other_data(self):
         """A checkpoint is continued with the data that it began with."""
