@@ -116,7 +116,6 @@ static dd_status check_ranges(const struct dd_run_config *config) {
     DD_TRY(check_range("--batch", (double)config->batch, 1, 1 << 20));
     DD_TRY(check_range("--iterations", (double)config->iterations, config->iterations == -1 ? -1 : 0, 4294967295.0));
     DD_TRY(check_range("--epochs", (double)config->epochs, config->epochs == -1 ? -1 : 0, 1e9));
-    DD_TRY(check_range("iterations_per_epoch", (double)config->iterations_per_epoch, 0, 4294967295.0));
     DD_TRY(check_range("--gate-warmup", (double)config->gate_warmup, 0, 4294967295.0));
     DD_TRY(check_range("--dropout", config->dropout, 0, DD_MAX_DROPOUT));
     DD_TRY(check_range("--unit-dropout", config->unit_dropout, 0, DD_MAX_DROPOUT));

@@ -45,9 +45,9 @@ dd_status dd_config_save(const struct dd_run_config *config, const struct dd_net
                          const struct dd_plan_choice *choice, const char *dir);
 
 /**
- * Reads DIR/config.json. DD_ERROR_DATA if it is missing, damaged, of another format version, or fails dd_config_check.
- * algorithms is a handle
- * for dd_config_choice, freed by dd_config_free.
+ * Reads DIR/config.json. DD_ERROR_DATA if it is missing, damaged, of another format version, fails dd_config_check, or
+ * leaves open what is settled once a run has begun. algorithms is a handle for dd_config_choice, freed by
+ * dd_config_free.
  */
 struct dd_config_algorithms;
 dd_status dd_config_load(const char *dir, struct dd_run_config *config, struct dd_config_algorithms **algorithms);

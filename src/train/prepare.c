@@ -108,10 +108,7 @@ static dd_status cut_log(struct dd_run *run, int64_t iteration) {
                                    .stopped = !dd_run_logs(iteration, run->old_log_every, run->old_iterations) &&
                                               iteration != end,
                                    .best_split = run->best_split};
-    DD_TRY(dd_runlog_cut(&run->log, &cut));
-    if (iteration > 0 && run->log.lines == 0)
-        dd_warning("%s is missing or empty: training time and the best error begin anew", run->log.path);
-    return DD_OK;
+    return dd_runlog_cut(&run->log, &cut);
 }
 
 /** Looks at the checkpoint before any data is read: is it this run's, and has it reached its end, last evaluation
@@ -314,9 +311,8 @@ static struct dd_plan_options plan_options(const struct dd_run *run) {
 static dd_status choose(struct dd_run *run, const struct dd_plan_options *options, struct dd_plan_choice *choice) {
     if (run->resumed) {
         DD_TRY(dd_config_choice(&run->config, run->algorithms, run->net, choice));
-        dd_status status = dd_plan_check_choice(run->net, dd_device_get_info(run->device), options, choice);
-        if (status == DD_ERROR_USAGE)
-            status = dd_fail_prefix(DD_ERROR_DATA, "%s/config.json: the run cannot be resumed", run->dir);
+        const struct dd_device_info *info = dd_device_get_info(run->device);
+        const dd_status status = blame_config(run, dd_plan_check_choice(run->net, info, options, choice));
         if (status != DD_OK)
             free(choice->algorithm);
         return status;
@@ -380,6 +376,8 @@ static dd_status start_new(struct dd_run *run) {
 static dd_status start_resumed(struct dd_run *run) {
     DD_TRY(dd_checkpoint_read(run));
     DD_TRY(cut_log(run, run->iteration));
+    if (run->iteration > 0 && run->log.lines == 0)
+        dd_warning("%s is missing or empty: training time and the best error begin anew", run->log.path);
     run->train_s = run->log.train_s;
     DD_TRY(dd_config_save(&run->config, run->net, dd_plan_get_choice(run->plan), run->dir));
     dd_info("resumed %s at iteration %lld of %lld", run->dir, (long long)run->iteration,
