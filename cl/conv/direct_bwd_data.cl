@@ -29,24 +29,25 @@
 /* Column of dz at column 0 of a band; row of dz at row 0 of the band of dx rows from y0 on. */
 #define LEFT (PAD / STRIDE - PHASE_TAPS + 1)
 #define TOP(y0) (((y0) + PAD) / STRIDE - PHASE_TAPS + 1)
+/* The last row of that band that row y of dx gets products from. */
+#define BAND_ROW(y0, y) (((y) + PAD) / STRIDE - TOP(y0))
 /* Columns [FIRST_COLUMN, LAST_COLUMN) of a band lie in dz. */
 #define FIRST_COLUMN max(-LEFT, 0)
 #define LAST_COLUMN clamp(SOURCE_W - LEFT, FIRST_COLUMN, BAND_COLS)
 
-/* Stages the band of dx rows from y0 on; g and z are block s of one image. */
-INLINE void stage(vfloat *band, __global const vfloat *g, __global const vfloat *restrict z, int y0,
-                  const struct gradient *how, int s)
+/* Stages row r of the band of dx rows from y0 on; g and z are block s of one image. */
+INLINE void stage_row(vfloat *band, __global const vfloat *g, __global const vfloat *restrict z, int y0, int r,
+                      const struct gradient *how, int s)
 {
-    for (int r = 0; r < BAND_ROWS; r++, band += BAND_COLS) {
-        const int row = TOP(y0) + r, from = row * SOURCE_W + LEFT + FIRST_COLUMN;
-        if (row < 0 || row >= SOURCE_H) {
-            clear_row(band, BAND_COLS);
-            continue;
-        }
-        clear_row(band, FIRST_COLUMN);
-        load_gradient(band + FIRST_COLUMN, g + from, z + from, LAST_COLUMN - FIRST_COLUMN, how, s);
-        clear_row(band + LAST_COLUMN, BAND_COLS - LAST_COLUMN);
+    const int row = TOP(y0) + r, from = row * SOURCE_W + LEFT + FIRST_COLUMN;
+    band += r * BAND_COLS;
+    if (row < 0 || row >= SOURCE_H) {
+        clear_row(band, BAND_COLS);
+        return;
     }
+    clear_row(band, FIRST_COLUMN);
+    load_gradient(band + FIRST_COLUMN, g + from, z + from, LAST_COLUMN - FIRST_COLUMN, how, s);
+    clear_row(band + LAST_COLUMN, BAND_COLS - LAST_COLUMN);
 }
 
 /* What happens to a product on its way to dx: the values of a run-time argument; bits. */
@@ -120,7 +121,6 @@ INLINE void convolve_row(const vfloat *band, int y0, int y, __global const vfloa
 {
     const int kind = store.kind;
     const int phase_y = (y + PAD) % STRIDE;
-    const int band_row = (y + PAD) / STRIDE - TOP(y0);
     UNROLL for (int phase_x = 0; phase_x < STRIDE; phase_x++) {
         const int x0 = (phase_x + STRIDE * PAD - PAD) % STRIDE; /* first column of the phase */
         const int width = (TARGET_W - x0 + STRIDE - 1) / STRIDE;
@@ -129,7 +129,7 @@ INLINE void convolve_row(const vfloat *band, int y0, int y, __global const vfloa
                                   -STRIDE * V};
         const int columns = (KERNEL - phase_x + STRIDE - 1) / STRIDE;
         const int left = (x0 + PAD) / STRIDE - LEFT - (columns - 1); /* the band's column at the leftmost tap */
-        const float *from = (const float *)(band + band_row * BAND_COLS + left);
+        const float *from = (const float *)(band + BAND_ROW(y0, y) * BAND_COLS + left);
         __global const vfloat *leftmost = w + (phase_y * KERNEL + phase_x + (columns - 1) * STRIDE) * V;
         size_t to = offset + x0;
         for (int i = 0; i < BLOCKS_PER_ROW; i++) {
@@ -175,10 +175,7 @@ __kernel DD_SINGLE void direct_backward_data(
     }
     for (int b = begin; b < end; b++) {
         const int image = b / BANDS, y0 = b % BANDS * ROWS, rows = min(ROWS, TARGET_H - y0);
-        for (int s = 0; s < SOURCE_BLOCKS; s++) {
-            const size_t at = ((size_t)s * n + image) * SOURCE_H * SOURCE_W;
-            stage(band + s * BAND_PIXELS, g + at, z + at, y0, &how, s);
-        }
+        int staged = 0; /* rows of the band, each shortly before its first use */
         const size_t next = ((size_t)image * SOURCE_H + TOP(y0) + BAND_ROWS) * SOURCE_W;
         const size_t bytes = (size_t)n * SOURCE_H * SOURCE_W * sizeof(vfloat);
         struct ahead ahead = {{{(size_t)(g + next), bytes, BAND_LINES, SOURCE_BLOCKS},
@@ -190,9 +187,15 @@ __kernel DD_SINGLE void direct_backward_data(
             struct reduction block[BLOCK_TARGETS];
             for (int i = 0; i < BLOCK_TARGETS; i++)
                 block[i] = sums[t + i];
-            for (int r = 0; r < rows; r++)
+            for (int r = 0; r < rows; r++) {
+                for (; staged <= BAND_ROW(y0, y0 + r); staged++)
+                    for (int s = 0; s < SOURCE_BLOCKS; s++) {
+                        const size_t at = ((size_t)s * n + image) * SOURCE_H * SOURCE_W;
+                        stage_row(band + s * BAND_PIXELS, g + at, z + at, y0, staged, &how, s);
+                    }
                 convolve_row(band, y0, y0 + r, wt + t * WEIGHTS_PER_TARGET, store,
                              t * store.step + ((size_t)image * TARGET_H + y0 + r) * TARGET_W, block, &ahead);
+            }
             for (int i = 0; i < BLOCK_TARGETS; i++)
                 sums[t + i] = block[i];
         }

@@ -1,8 +1,8 @@
 /*
  * Direct convolution, backward weights: dw = sum over pixels of prologue(x) * dz, with both formed on load.
  * A work-item sums one slice of the batch (a run of bands: ROWS output rows of IMAGES images) for GROUP_SOURCES x
- * GROUP_TARGETS channel blocks; slices are added up afterwards (weight_reduce.cl). Reads each of its blocks of x and dz
- * once a band. Build options: direct.clh and
+ * GROUP_TARGETS channel blocks, where its sums stay from band to band; slices are added up afterwards
+ * (weight_reduce.cl). Reads each of its blocks of x and dz once a band. Build options: direct.clh and
  *   IMAGES                         images in a band; more than 1 only if ROWS is TARGET_H
  *   GROUP_SOURCES, GROUP_TARGETS   channel blocks of a work-item; the last group may have fewer
  *   BLOCK_TAPS                     KERNEL: the register block has a row of taps, so that a value is loaded once for all
@@ -79,16 +79,31 @@ INLINE void add_row(vfloat acc[SIDE][BLOCK_VALUES], const float *x, const vfloat
 #endif
 
 /*
- * Adds one band's products to a register block of sums: SIDE runs of BLOCK_VALUES, step apart. x at the block's first
- * value, dz [IMAGES][OUTPUT_PIXELS] of its first target block.
+ * Stages the band of output rows from y0 on; x is one block of one image. follows: it holds the one before of that
+ * image, whose last rows are its first ones.
  */
-INLINE void sweep(vfloat *sums, const int step, const float *x, const vfloat *dz, int images, int rows,
-                  struct ahead *ahead)
+INLINE void stage(sfloat *band, __global const sfloat *restrict x, int y0, bool follows, struct prologue how)
+{
+    int staged = 0;
+    if (follows)
+        for (; staged < BAND_ROWS - ROWS * PIXEL_STEP; staged++)
+            for (int i = staged * BAND_COLS; i < (staged + 1) * BAND_COLS; i++)
+                band[i] = band[ROWS * PIXEL_STEP * BAND_COLS + i];
+    for (; staged < BAND_ROWS; staged++)
+        stage_row(band, x, y0, staged, how);
+}
+
+/*
+ * Adds one band's products to a register block of sums, or begins with them: SIDE runs of BLOCK_VALUES, step apart. x
+ * at the block's first value, dz [IMAGES][OUTPUT_PIXELS] of its first target block.
+ */
+INLINE void sweep(__global vfloat *restrict sums, const int step, bool first, const float *x, const vfloat *dz,
+                  int images, int rows, struct ahead *ahead)
 {
     vfloat acc[SIDE][BLOCK_VALUES];
     UNROLL for (int i = 0; i < SIDE; i++)
         UNROLL for (int v = 0; v < BLOCK_VALUES; v++)
-            acc[i][v] = sums[i * step + v];
+            acc[i][v] = first ? DD_SPLAT(0.0f) : sums[i * step + v];
     for (int m = 0; m < images; m++)
         for (int r = 0; r < rows; r++) {
             prefetch_share(ahead);
@@ -120,22 +135,22 @@ __kernel DD_SINGLE void direct_backward_weights(
     const int s0 = get_global_id(1) * GROUP_SOURCES, sources = min(GROUP_SOURCES, SOURCE_BLOCKS - s0);
     const int t0 = get_global_id(2) * GROUP_TARGETS, targets = min(GROUP_TARGETS, TARGET_BLOCKS - t0);
     const size_t x_step = (size_t)n * SOURCE_H * SOURCE_W, dz_step = (size_t)n * TARGET_H * TARGET_W;
-    const int step = GROUP_SOURCES * VALUES; /* of sums, from target block to target block */
+    __global vfloat *sums = part + (((size_t)get_global_id(0) * TARGET_BLOCKS + t0) * SOURCE_BLOCKS + s0) * VALUES;
+    const int step = SOURCE_BLOCKS * VALUES; /* of sums, from target block to target block */
     sfloat band[GROUP_SOURCES * IMAGES * BAND_PIXELS];
-    vfloat dz[GROUP_TARGETS * IMAGES * OUTPUT_PIXELS], sums[GROUP_TARGETS * GROUP_SOURCES * VALUES];
+    vfloat dz[GROUP_TARGETS * IMAGES * OUTPUT_PIXELS];
     struct prologue how_x[GROUP_SOURCES];
 
     for (int s = 0; s < sources; s++)
         how_x[s] = load_prologue(prologue, scale, shift, s0 + s);
-    for (int i = 0; i < GROUP_TARGETS * GROUP_SOURCES * VALUES; i++)
-        sums[i] = DD_SPLAT(0.0f);
     for (int b = begin; b < end; b++) {
         const int image = b / BANDS * IMAGES, images = min(IMAGES, n - image);
         const int y0 = b % BANDS * ROWS, rows = min(ROWS, TARGET_H - y0);
         for (int s = 0; s < sources; s++)
             for (int m = 0; m < images; m++)
                 stage(band + (s * IMAGES + m) * BAND_PIXELS,
-                      x + (s0 + s) * x_step + (size_t)(image + m) * SOURCE_H * SOURCE_W, y0, how_x[s]);
+                      x + (s0 + s) * x_step + (size_t)(image + m) * SOURCE_H * SOURCE_W, y0, b > begin && y0 > 0,
+                      how_x[s]);
         for (int t = 0; t < targets; t++)
             for (int m = 0; m < images; m++) {
                 const size_t at = (t0 + t) * dz_step + ((size_t)(image + m) * TARGET_H + y0) * TARGET_W;
@@ -155,14 +170,9 @@ __kernel DD_SINGLE void direct_backward_weights(
             for (int s = 0; s < sources; s++)
                 for (int i = 0; i < VALUES / BLOCK_TAPS; i += BLOCK_VALUES) {
                     const int v = i / SV * BLOCK_TAPS * SV + i % SV; /* the block's first value */
-                    sweep(sums + t * step + s * VALUES + v, BLOCK_TAPS > 1 ? SV : step,
+                    sweep(sums + t * step + s * VALUES + v, BLOCK_TAPS > 1 ? SV : step, b == begin,
                           (const float *)(band + s * IMAGES * BAND_PIXELS) + VALUE_AT(v),
                           dz + t * IMAGES * OUTPUT_PIXELS, images, rows, &ahead);
                 }
-    }
-    for (int t = 0; t < targets; t++) {
-        const size_t at = ((size_t)get_global_id(0) * TARGET_BLOCKS + t0 + t) * SOURCE_BLOCKS + s0;
-        for (int i = 0; i < sources * VALUES; i++)
-            part[at * VALUES + i] = sums[t * step + i];
     }
 }

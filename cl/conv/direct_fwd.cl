@@ -19,6 +19,8 @@
 
 #define BANDS ((TARGET_H + ROWS - 1) / ROWS)
 
+#define CHAINS 4 /* sums of a register block's pixels side by side: each addition waits for the one before */
+
 /* Sums around a shift, so that squares do not cancel (Chan, Golub, LeVeque 1983). */
 struct statistics {
     vfloat shift, sum, square;
@@ -37,11 +39,17 @@ INLINE void convolve(const int pixels, const float *band, __global const vfloat 
     UNROLL for (int t = 0; t < BLOCK_TARGETS; t++) {
         if (first)
             stats[t].shift = acc[t][0];
+        vfloat sum[CHAINS], square[CHAINS];
         UNROLL for (int p = 0; p < pixels; p++) {
             const vfloat d = acc[t][p] - stats[t].shift;
-            stats[t].sum += d;
-            stats[t].square = fma(d, d, stats[t].square);
+            const int i = p % CHAINS;
+            sum[i] = p < CHAINS ? d : sum[i] + d;
+            square[i] = p < CHAINS ? d * d : fma(d, d, square[i]);
             y[t * y_step + p] = acc[t][p];
+        }
+        UNROLL for (int i = 0; i < min(pixels, CHAINS); i++) {
+            stats[t].sum += sum[i];
+            stats[t].square += square[i];
         }
     }
 }
@@ -72,8 +80,7 @@ __kernel DD_SINGLE void direct_forward(__global const sfloat *restrict x, int pr
         stats[t].shift = stats[t].sum = stats[t].square = DD_SPLAT(0.0f);
     for (int b = begin; b < end; b++) {
         const int image = b / BANDS, y0 = b % BANDS * ROWS, rows = min(ROWS, TARGET_H - y0);
-        for (int s = 0; s < SOURCE_BLOCKS; s++)
-            stage(band + s * BAND_PIXELS, x + s * x_step + (size_t)image * SOURCE_H * SOURCE_W, y0, how[s]);
+        int staged = 0; /* rows of the band, each shortly before its first use */
         const size_t next = (size_t)(x + ((size_t)image * SOURCE_H + (y0 + ROWS) * STRIDE + PAD) * SOURCE_W);
         struct ahead ahead = {{{next, x_step * sizeof(sfloat), BAND_LINES, SOURCE_BLOCKS}}, 1, 0, 0};
         for (int t = 0; t < TARGET_BLOCKS; t += BLOCK_TARGETS) {
@@ -81,6 +88,10 @@ __kernel DD_SINGLE void direct_forward(__global const sfloat *restrict x, int pr
             for (int i = 0; i < BLOCK_TARGETS; i++)
                 sums[i] = stats[t + i];
             for (int r = 0; r < rows; r++) {
+                for (; staged < r * PIXEL_STEP + KERNEL; staged++)
+                    for (int s = 0; s < SOURCE_BLOCKS; s++)
+                        stage_row(band + s * BAND_PIXELS, x + s * x_step + (size_t)image * SOURCE_H * SOURCE_W, y0,
+                                  staged, how[s]);
                 const float *from = (const float *)(band + r * PIXEL_STEP * BAND_COLS);
                 __global vfloat *to = y + t * y_step + ((size_t)image * TARGET_H + y0 + r) * TARGET_W;
                 for (int i = 0; i < BLOCKS_PER_ROW; i++) {

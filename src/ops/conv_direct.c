@@ -96,7 +96,7 @@ static void plan_pixels(const struct dd_device_info *info, const struct dd_conv 
                 dd_smaller(SLICES_PER_UNIT * dd_larger((int)info->compute_units, 1), MOST_SLICES));
 }
 
-/* Backward weights: sums of a group of channel blocks stay in private memory over a slice. */
+/* Backward weights: the sums of a group of channel blocks should stay in L2 over a slice. */
 static void plan_weights(const struct dd_device_info *info, const struct dd_conv *conv, struct plan *plan) {
     const int taps = conv->kernel * conv->kernel, v = plan->target.v;
     const int sources = dd_shape_blocks(plan->source), targets = dd_shape_blocks(plan->target);
