@@ -25,6 +25,7 @@ struct dd_bench_options {
     int threads;                    /* CPU devices; 0: the driver's choice */
     uint64_t seed;                  /* of images, weights and gates, 1 */
     bool all;                       /* conv: every algorithm, not only the chosen ones */
+    bool plain;                     /* conv: nothing fused with them */
     bool profile;                   /* step: the time of every kernel as well */
     bool json;
 };

@@ -1,5 +1,5 @@
 /*
- * `depthdrop bench conv`: every distinct convolution of a network by itself, fused as the network uses it. Algorithms
+ * `depthdrop bench conv`: every distinct convolution of a network, fused as the network uses it or plain. Algorithms
  * for the same convolution take turns with each other and with the FMA peak, so that they meet the same machine.
  */
 #include <math.h>
@@ -17,14 +17,17 @@
 #include "train/tuning.h"
 
 /* A CPU driver's workers sleep between launches, and the system may wake two of them on one core: what is queued right
- * behind each other, as in a step, shows the kernel's own time. */
-enum { DEFAULT_ITERATIONS = 20, MAX_CANDIDATES = 32, BURST = 5 };
-static const char *const form_names[] = {"stem", "first", "inner", "shortcut", "shortcut+relu"};
+ * behind each other, as in a step, shows the kernel's own time. A burst takes about as long as a run of the FMA probe,
+ * so that both lose the same part of their time to the start. */
+enum { DEFAULT_ITERATIONS = 20, MAX_CANDIDATES = 32, MOST_IN_BURST = 64, PROFILED = 10 };
+static const double burst_s = 0.03;
+static const char *const form_names[] = {"stem", "first", "inner", "shortcut", "shortcut+relu", "plain"};
 
 /* A convolution that occurs count times in the net; index and name are those of the first one. */
 struct entry {
     struct dd_conv conv;
     enum dd_conv_form form;
+    bool stem; /* of the images, whose gradient nobody asks for */
     int index, count;
     const char *name;
 };
@@ -46,6 +49,7 @@ struct candidate {
     bool chosen;
     cl_mem kept; /* form of the weights */
     struct dd_launches list;
+    int burst; /* runs of the list in a burst */
     struct dd_series series;
 };
 
@@ -71,10 +75,12 @@ static bool same_conv(const struct dd_conv *a, const struct dd_conv *b) {
            a->out.c == b->out.c && a->kernel == b->kernel && a->stride == b->stride && a->pad == b->pad;
 }
 
-static void add_entry(struct bench *bench, const struct dd_conv_layer *layer, enum dd_conv_form form) {
+/* used: the form in the network. */
+static void add_entry(struct bench *bench, const struct dd_conv_layer *layer, enum dd_conv_form used) {
+    const enum dd_conv_form form = bench->options->plain ? DD_FORM_PLAIN : used;
+    const bool stem = used == DD_FORM_STEM;
     const int v = bench->choice.vector;
-    const struct dd_shape in = {bench->options->batch, layer->in_c, layer->in_h, layer->in_w,
-                                form == DD_FORM_STEM ? 1 : v};
+    const struct dd_shape in = {bench->options->batch, layer->in_c, layer->in_h, layer->in_w, stem ? 1 : v};
     const struct dd_conv conv = dd_conv_make(in, layer->out_c, v, layer->kernel, layer->stride, layer->pad);
     for (int i = 0; i < bench->entry_count; i++)
         if (bench->entries[i].form == form && same_conv(&bench->entries[i].conv, &conv)) {
@@ -82,7 +88,7 @@ static void add_entry(struct bench *bench, const struct dd_conv_layer *layer, en
             return;
         }
     bench->entries[bench->entry_count++] =
-        (struct entry){conv, form, layer->bn, 1, bench->workload.net->params[layer->weight].name};
+        (struct entry){conv, form, stem, layer->bn, 1, bench->workload.net->params[layer->weight].name};
 }
 
 static dd_status list_entries(struct bench *bench) {
@@ -107,7 +113,7 @@ static const struct dd_conv_algorithm *chosen_for(const struct bench *bench, con
     const struct dd_conv_algorithm *const *algorithm = bench->choice.algorithm[entry->index];
     const struct dd_conv_algorithm *data = algorithm[DD_CONV_BACKWARD_DATA],
                                    *weights = algorithm[DD_CONV_BACKWARD_WEIGHTS];
-    const bool both = data == weights && data->backward != NULL && entry->form != DD_FORM_STEM;
+    const bool both = data == weights && data->backward != NULL && !entry->stem;
     if (job == DD_CONV_FORWARD)
         return algorithm[DD_CONV_FORWARD];
     if (job == DD_CONV_BACKWARD)
@@ -120,8 +126,8 @@ static int list_candidates(const struct bench *bench, const struct entry *entry,
     const struct dd_conv_algorithm *algorithm;
     int count = 0;
     for (int job = 0; job < DD_CONV_JOBS; job++) {
-        if (entry->form == DD_FORM_STEM && (job == DD_CONV_BACKWARD_DATA || job == DD_CONV_BACKWARD))
-            continue; /* nobody asks for the gradient by the images */
+        if (entry->stem && (job == DD_CONV_BACKWARD_DATA || job == DD_CONV_BACKWARD))
+            continue;
         for (int i = 0; (algorithm = dd_conv_algorithm_at(i)) != NULL && count < MAX_CANDIDATES; i++) {
             const bool chosen = algorithm == chosen_for(bench, entry, job);
             if (chosen ||
@@ -152,22 +158,40 @@ static dd_status prepare_candidates(struct bench *bench, const struct entry *ent
     return DD_OK;
 }
 
-/* Round after round, a burst of each candidate and the FMA peak. The first round lets drivers compile. */
+/* Milliseconds of one of `runs` runs of the list, right behind each other. */
+static dd_status time_burst(dd_device *device, const struct dd_launches *list, int runs, double *ms) {
+    const double start = dd_now();
+    for (int i = 0; i < runs; i++)
+        DD_TRY(dd_launches_enqueue(device, list));
+    DD_TRY(dd_device_finish(device));
+    *ms = 1e3 * (dd_now() - start) / runs;
+    return DD_OK;
+}
+
+/* A first run lets the driver compile, a second one tells how long a burst has to be. */
+static dd_status size_burst(dd_device *device, struct candidate *candidate) {
+    double ms;
+    DD_TRY(time_burst(device, &candidate->list, 1, &ms));
+    DD_TRY(time_burst(device, &candidate->list, 2, &ms));
+    candidate->burst = (int)fmin(ceil(1e3 * burst_s / fmax(ms, 1e-6)), MOST_IN_BURST);
+    return DD_OK;
+}
+
+/* Round after round, a burst of each candidate and the FMA peak. */
 static dd_status time_candidates(struct bench *bench, struct candidate *candidates, int count,
                                  struct dd_series *peaks) {
-    const int warmup = bench->options->warmup > 0 ? bench->options->warmup : 1;
-    for (int round = -warmup; round < bench->iterations; round++) {
+    for (int i = 0; i < count; i++)
+        DD_TRY(size_burst(bench->device, &candidates[i]));
+    for (int round = -bench->options->warmup; round < bench->iterations; round++) {
         double gflops;
         DD_TRY(dd_fma_probe_run(bench->device, &bench->probe, &gflops));
         if (round >= 0)
             dd_series_add(peaks, gflops);
         for (int i = 0; i < count; i++) {
-            const double start = dd_now();
-            for (int k = 0; k < BURST; k++)
-                DD_TRY(dd_launches_enqueue(bench->device, &candidates[i].list));
-            DD_TRY(dd_device_finish(bench->device));
+            double ms;
+            DD_TRY(time_burst(bench->device, &candidates[i].list, candidates[i].burst, &ms));
             if (round >= 0)
-                dd_series_add(&candidates[i].series, 1e3 * (dd_now() - start) / BURST);
+                dd_series_add(&candidates[i].series, ms);
         }
     }
     return DD_OK;
@@ -182,12 +206,12 @@ static dd_status time_kernel(dd_device *device, const struct dd_launches *list, 
         if (list->at[i].kernel == NULL)
             return DD_OK;
     DD_TRY(dd_profile_start(device));
-    for (int k = 0; k < 2 * BURST; k++)
+    for (int k = 0; k < PROFILED; k++)
         DD_TRY(dd_launches_enqueue(device, list));
     DD_TRY(dd_profile_stop(device, &rows, &count));
     *ms = 0;
     for (int i = 0; i < count && rows[i].ms >= 0.1 * rows[0].ms; i++)
-        *ms += rows[i].ms / (2 * BURST);
+        *ms += rows[i].ms / PROFILED;
     free(rows);
     return DD_OK;
 }

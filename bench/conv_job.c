@@ -102,6 +102,20 @@ static struct dd_affine input_affine(enum dd_conv_form form, const struct dd_con
     return (struct dd_affine){data->in_channel[IN_SCALE], data->in_channel[IN_SHIFT], true};
 }
 
+/* Through the batch norm behind the convolution, and the ReLU behind that. */
+static struct dd_gradient output_gradient(enum dd_conv_form form, const struct dd_conv_data *data) {
+    struct dd_gradient dz = {.g = data->g};
+    if (form != DD_FORM_PLAIN) {
+        dz.z = data->z;
+        dz.k1 = data->out_channel[OUT_K1];
+        dz.k2 = data->out_channel[OUT_K2];
+        dz.k3 = data->out_channel[OUT_K3];
+    }
+    if (form == DD_FORM_SHORTCUT_RELU)
+        dz.relu = (struct dd_affine){data->out_channel[OUT_SCALE], data->out_channel[OUT_SHIFT], true};
+    return dz;
+}
+
 dd_status dd_conv_job_add(dd_device *device, const struct dd_conv_algorithm *algorithm, const struct dd_conv *conv,
                           enum dd_conv_form form, int job, const struct dd_conv_data *data, cl_mem *kept,
                           struct dd_launches *list) {
@@ -109,19 +123,13 @@ dd_status dd_conv_job_add(dd_device *device, const struct dd_conv_algorithm *alg
                              data->w, kept));
     const struct dd_partials partials = {data->partials, dd_conv_job_needs(&device->info, algorithm, conv, job).slices};
     const struct dd_affine affine = input_affine(form, data);
-    struct dd_gradient dz = {.g = data->g,
-                             .z = data->z,
-                             .k1 = data->out_channel[OUT_K1],
-                             .k2 = data->out_channel[OUT_K2],
-                             .k3 = data->out_channel[OUT_K3]};
-    if (form == DD_FORM_SHORTCUT_RELU)
-        dz.relu = (struct dd_affine){data->out_channel[OUT_SCALE], data->out_channel[OUT_SHIFT], true};
+    const struct dd_gradient dz = output_gradient(form, data);
     const struct dd_conv_forward_args forward = {.x = data->x,
                                                  .prologue = affine,
                                                  .w = data->w,
                                                  .form = *kept,
                                                  .y = data->y,
-                                                 .stats = partials,
+                                                 .stats = form == DD_FORM_PLAIN ? (struct dd_partials){0} : partials,
                                                  .workspace = data->workspace};
     const struct dd_conv_backward_weights_args weights = {
         .x = data->x, .prologue = affine, .dz = dz, .dw = data->dw, .workspace = data->workspace};
@@ -164,6 +172,8 @@ static unsigned variant_of(const struct dd_conv_algorithm *algorithm, const stru
                            enum dd_conv_form form, int job) {
     const bool spaced = dd_conv_spaced(algorithm, conv, form == DD_FORM_FIRST);
     const bool inner = form == DD_FORM_INNER, relu = form == DD_FORM_SHORTCUT_RELU;
+    if (form == DD_FORM_PLAIN)
+        return 0;
     switch (job) {
     case DD_CONV_FORWARD:
         return inner ? DD_CASE_RELU_STATISTICS : DD_CASE_STATISTICS;

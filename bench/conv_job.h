@@ -7,9 +7,17 @@
 
 /*
  * How a network uses a convolution: of the images; of a unit's input, the gradient added to that by the unit's input;
- * behind another's batch norm and ReLU; of a unit's input as its shortcut, the gradient written.
+ * behind another's batch norm and ReLU; of a unit's input as its shortcut, the gradient written. Or the convolution by
+ * itself: x to y, dz to dx, x and dz to dw, without anything on load or store.
  */
-enum dd_conv_form { DD_FORM_STEM, DD_FORM_FIRST, DD_FORM_INNER, DD_FORM_SHORTCUT, DD_FORM_SHORTCUT_RELU };
+enum dd_conv_form {
+    DD_FORM_STEM,
+    DD_FORM_FIRST,
+    DD_FORM_INNER,
+    DD_FORM_SHORTCUT,
+    DD_FORM_SHORTCUT_RELU,
+    DD_FORM_PLAIN
+};
 
 enum { DD_CONV_BACKWARD = DD_CONV_DIRECTIONS, DD_CONV_JOBS }; /* directions, and both backward ones at once */
 

@@ -42,7 +42,7 @@ _depthdrop() {
         --threads --cache-dir' ;;
     eval) options='--model --data --batch --json --quiet --device --algorithm --vector --threads --cache-dir --no-cache' ;;
     predict) options='--model --json --batch --quiet --device --algorithm --vector --threads --cache-dir' ;;
-    bench) options='step conv gates --net --shortcut --gate --gate-first --ratios --exact --dropout --unit-dropout --all --profile
+    bench) options='step conv gates --net --shortcut --gate --gate-first --ratios --exact --dropout --unit-dropout --all --plain --profile
         --batch --iterations --warmup --image-size --seed --json --device --algorithm --vector --threads --cache-dir' ;;
     tune) options='--net --shortcut --image-size --channels --all --batch --json --device --vector --threads --cache-dir' ;;
     report) options='--output --bench' ;;

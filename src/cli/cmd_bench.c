@@ -22,6 +22,9 @@ static const struct args_option options_table[] = {
      FIELD(unit_dropout), 0, DD_MAX_DROPOUT},
     {ARGS_FLAG, "all", NULL, "conv: every algorithm that supports a convolution, not only the chosen one", NULL,
      FIELD(all), 0, 0},
+    {ARGS_FLAG, "plain", NULL,
+     "conv: nothing fused with the convolutions, as libraries' benchmarks have them: no batch norm, ReLU, sum or mask",
+     NULL, FIELD(plain), 0, 0},
     {ARGS_FLAG, "profile", NULL, "step: also the time of every kernel, by events, in further iterations of its own",
      NULL, FIELD(profile), 0, 0},
     {ARGS_INT, "batch", "N", "images in a mini-batch", "128", FIELD(batch), 1, 65536},
@@ -43,9 +46,9 @@ static const struct benchmark {
     dd_status (*run)(const struct dd_bench_options *options, FILE *out);
     const char *not_taken[8]; /* options without a meaning for it */
 } benchmarks[] = {
-    {"step", dd_bench_step, {"ratios", "exact", "all"}},
+    {"step", dd_bench_step, {"ratios", "exact", "all", "plain"}},
     {"conv", dd_bench_conv, {"ratios", "exact", "gate", "gate-first", "profile", "dropout", "unit-dropout"}},
-    {"gates", dd_bench_gates, {"gate", "all", "profile"}},
+    {"gates", dd_bench_gates, {"gate", "all", "plain", "profile"}},
 };
 enum { BENCHMARKS = sizeof benchmarks / sizeof *benchmarks };
 
@@ -55,8 +58,9 @@ static void print_notes(FILE *out) {
                     "training steps on random images: forward, backward and update, timed by finishing the queue at "
                     "their borders, and whole steps in one go, in turns");
     args_print_term(out, "conv", 9,
-                    "each distinct convolution of the network by itself, fused as the network uses it: time, rate, "
-                    "fraction of the device's FMA peak, error against the double-precision reference with its bound");
+                    "each distinct convolution of the network by itself, fused as the network uses it or --plain: "
+                    "time, rate, fraction of the device's FMA peak, error against the double-precision reference with "
+                    "its bound");
     args_print_term(out, "gates", 9,
                     "what depth dropout saves, by the paper's timing protocol: all ratios in turns, against a baseline "
                     "with identity shortcuts and every unit on. A primary path's time P is the difference between all "

@@ -97,6 +97,26 @@ class Bench(CliTest):
         self.assertNotIn("backward data", [row["direction"] for row in rows if row["form"] == "stem"])
         self.check_documented("conv", result, rows[0])
 
+    def test_conv_plain(self):
+        """--plain has each convolution once, however the network uses it, and the images' gradient never."""
+        rows = self.bench("conv", "--net", "resnet8", "--plain")["rows"]
+        self.assertEqual({row["form"] for row in rows}, {"plain"})
+        forward = [(row["input"], row["output"], row["kernel"], row["stride"]) for row in rows
+                   if row["direction"] == "forward"]
+        self.assertEqual(len(forward), 1 + 1 + 2 * 2)  # stem; one in the first stage, two in each that follows
+        self.assertEqual(sum(row["count"] for row in rows if row["direction"] == "forward"), 1 + 3 * 2)
+        self.assertEqual({row["direction"] for row in rows if row["input"][0] == 3}, {"forward", "backward weights"})
+        self.assertTrue(all(row["passed"] for row in rows))
+
+    def test_conv_plain_fuses_nothing(self):
+        """gemm has launches of their own for what it cannot fuse, statistics and masks."""
+        def launches(*options):
+            rows = self.bench("conv", "--net", "resnet8", "--algorithm", "gemm", *options)["rows"]
+            return {row["direction"]: row["launches"] for row in rows if row["convolution"] == "layer1.0.conv1.weight"}
+        plain, fused = launches("--plain"), launches()
+        for direction in "forward", "backward data":
+            self.assertLess(plain[direction], fused[direction], direction)
+
     def test_conv_all(self):
         """--all adds algorithms; each convolution and direction still has one that is chosen."""
         rows = self.bench("conv", "--net", "resnet8", "--all")["rows"]
