@@ -103,12 +103,12 @@ static int unknown_option(const struct args_command *command, const char *name, 
     return args_usage(command, "unknown option --%.*s", (int)length, name);
 }
 
-/* "from 1 to 8", "at least 1": the range as a sentence goes on. */
+/* "from 1 to 8", "1 or more": the range as a sentence goes on. */
 static void describe_range(const struct args_option *option, char *text, size_t size) {
-    if (option->high == 0 || option->high >= 1e15)
-        snprintf(text, size, "%.10g or more", option->low);
+    if (option->high == 0)
+        snprintf(text, size, "%.16g or more", option->low);
     else
-        snprintf(text, size, "from %.10g to %.10g", option->low, option->high);
+        snprintf(text, size, "from %.16g to %.16g", option->low, option->high);
 }
 
 static bool in_range(const struct args_option *option, double value) {
@@ -345,9 +345,9 @@ bool args_image_size(const char *text, int *height, int *width) {
     int used = 0, h = 0, w = 0;
     if (strspn(text, "0123456789x") != strlen(text))
         return false;
-    if (sscanf(text, "%5d%n", &h, &used) == 1 && text[used] == '\0')
+    if (sscanf(text, "%9d%n", &h, &used) == 1 && text[used] == '\0')
         w = h;
-    else if (sscanf(text, "%5dx%5d%n", &h, &w, &used) != 2 || text[used] != '\0')
+    else if (sscanf(text, "%9dx%9d%n", &h, &w, &used) != 2 || text[used] != '\0')
         return false;
     *height = h;
     *width = w;

@@ -79,7 +79,7 @@ int args_usage(const struct args_command *command, const char *format, ...) __at
 /** Of names [count], the one that was probably meant by typed, or NULL if none is near. */
 const char *args_nearest(const char *typed, const char *const *names, int count);
 
-/** Reads "S" or "HxW", numbers of up to five digits, none of them 0. */
+/** Reads "S" or "HxW", numbers of up to nine digits, none of them 0. */
 bool args_image_size(const char *text, int *height, int *width);
 
 #endif

@@ -198,7 +198,8 @@ static dd_status freeze_schedule(struct dd_run *run) {
     if (config->iterations < 0)
         config->iterations = config->epochs >= 0 ? config->epochs * config->iterations_per_epoch : 64000;
     if (config->iterations > (int64_t)UINT32_MAX) /* the generator's counter */
-        return dd_fail(DD_ERROR_USAGE, "%lld iterations are more than the %" PRIu32 " that a run can have",
+        return dd_fail(DD_ERROR_USAGE,
+                       "%lld iterations are more than the %" PRIu32 " that a run can have; give fewer --epochs",
                        (long long)config->iterations, UINT32_MAX);
     DD_TRY(dd_schedule_parse_drops(config->lr_drops[0] != '\0' ? config->lr_drops : NULL, config->iterations,
                                    &run->schedule));

@@ -1,6 +1,7 @@
 #include "train/schedule.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,10 @@ dd_status dd_schedule_parse_drops(const char *text, int64_t iterations, struct d
         char *end;
         errno = 0;
         const long long value = strtoll(at, &end, 10);
+        if (errno == ERANGE && value > 0)
+            return dd_fail(DD_ERROR_USAGE,
+                           "--lr-drops \"%s\" has an iteration above %lld; leave out what no run reaches", text,
+                           LLONG_MAX);
         if (end == at || errno != 0 || value < 0 || (*end != ',' && *end != '\0'))
             return dd_fail(DD_ERROR_USAGE, "--lr-drops \"%s\" is not a list of iterations like 32000,48000, or none",
                            text);

@@ -83,6 +83,11 @@ class UsageErrors(CliTest):
             self.usage("train", "--batch=" + value, names=["--batch", "from 1 to"])
         for value in ("-0.1", "nan", "inf", "x", "0x1p3", "", "1e999"):
             self.usage("train", "--lr=" + value, names=["--lr"])
+        self.usage("train", "--lr", "1e50", names=["--lr", "from 0 to 1e+38", "1e50"])
+        for option in ("--lr-warmup", "--save-every"):  # written as they would be typed: 1e15 is no whole number
+            self.usage("train", option, "10000000000000000", names=[option, "from 0 to 1000000000000000,"])
+        self.usage("train", "--data", "shapes", "--net", "resnet8", "--run", self.path("r"), "--epochs", "1000000000",
+                   names=["40000000000", "4294967295", "--epochs"])
         for value in ("-1", "18446744073709551616", "1.0"):
             self.usage("train", "--seed=" + value, names=["--seed", "18446744073709551615"])
         for option in ("--dropout", "--unit-dropout"):
@@ -136,10 +141,12 @@ class UsageErrors(CliTest):
         self.usage(*new, "--recipe", "nothing", names=["nothing"])
         self.usage(*new, "--lr-drops", "3,2")
         self.usage(*new, "--lr-drops", "x")
+        self.usage(*new, "--lr-drops", "5,9999999999999999999", names=["9999999999999999999", "9223372036854775807"])
         self.usage("train", "--data", "shaeps", "--net", "resnet8", "--run", self.path("r"), names=["shaeps"])
         self.usage("train", "--data", "cifar10", "--net", "resnet8", "--run", self.path("r"), names=["cifar10"])
         self.usage("info", "--net", "resnet9", names=["resnet9"])
         self.usage("info", "--net", "resnet8", "--image-size", "7")
+        self.usage("info", "--net", "resnet8", "--image-size", "100000", names=["100000", "from 8 to 16384"])
         self.usage("info", "--net", "resnet8", "--image-size", "32x", names=["32x"])
         self.usage("info", "--net", "resnet8", "--channels", "2")
         self.usage("info", "--net", "resnet8", "--gate", "exact:1", names=["exact"])
