@@ -81,8 +81,7 @@ dd_status dd_workload_init(const struct dd_bench_options *options, const char *s
                                        .height = options->image_size,
                                        .width = options->image_size,
                                        .classes = CLASSES};
-    DD_TRY(dd_net_create(&net, &workload->net));
-    return make_images(workload);
+    return dd_net_create(&net, &workload->net);
 }
 
 static dd_status upload_weights(struct dd_workload *workload) {
@@ -118,6 +117,7 @@ dd_status dd_workload_bind(struct dd_workload *workload, dd_device *device) {
     dd_status status = dd_plan_set_input(workload->plan, mean, std);
     free(mean);
     DD_TRY(status);
+    DD_TRY(make_images(workload)); /* behind the plan's look at the device's memory: many large ones take their time */
     DD_TRY(dd_plan_bind(workload->plan, DD_SOURCE_TRAIN, &workload->images));
     return upload_weights(workload);
 }

@@ -13,7 +13,7 @@ struct dd_workload {
     const struct dd_bench_options *options;
     dd_net *net;
     double dropout, unit_dropout; /* 0 unless set before dd_workload_bind */
-    struct dd_images images;
+    struct dd_images images;      /* and samples: from dd_workload_bind on */
     struct dd_sample *samples;
     dd_device *device; /* the caller's */
     dd_plan *plan;
@@ -26,7 +26,7 @@ dd_status dd_workload_check(const struct dd_bench_options *options, int *vector)
 dd_status dd_workload_open_device(const struct dd_bench_options *options, dd_device **device);
 void dd_workload_close_device(dd_device **device);
 
-/** Network and images, without a device: finds usage errors. Released by dd_workload_finish, also after a failure. */
+/** The network, without a device: finds usage errors. Released by dd_workload_finish, also after a failure. */
 dd_status dd_workload_init(const struct dd_bench_options *options, const char *shortcut, struct dd_workload *workload);
 /** The plan, with weights and images on the device. */
 dd_status dd_workload_bind(struct dd_workload *workload, dd_device *device);

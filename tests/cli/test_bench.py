@@ -164,6 +164,12 @@ class Bench(CliTest):
         self.assertEqual((step["dropout"], step["unit_dropout"], plain["unit_dropout"]), (0, 0.5, 0))
         self.assertGreater(step["launches_mean"], plain["launches_mean"])
 
+    def test_too_large(self):
+        """The device's memory is looked at before images are made, which no host has room for here."""
+        for name in ("step", "gates"):
+            self.run_error("bench", name, "--net", "resnet14", "--batch", "65536", "--image-size", "2048", expect=5,
+                           names=["at batch 65536", "device memory"])
+
     def test_nothing_gated(self):
         result = self.bench("gates", "--net", "resnet8", "--ratios", "0")
         self.assertEqual(result["gated_units"], 0)
