@@ -32,6 +32,7 @@ typedef struct dd_dataset {
 
 struct dd_dataset_options {
     const char *spec; /**< "fashion-mnist[:DIR]", "cifar10:DIR", "cifar100:DIR", "folder:DIR", "idx:DIR", "shapes" */
+    const char *base; /**< the folder that a relative DIR starts from; NULL: the current one */
     const char *image_size; /**< folder: "S" or "HxW"; NULL: the first image's */
     bool need_train, need_test;
     const char *cache_dir; /**< decoded folders are kept below it; NULL: $XDG_CACHE_HOME/depthdrop */
@@ -52,6 +53,9 @@ struct dd_dataset_options {
  */
 dd_status dd_dataset_open(const struct dd_dataset_options *options, dd_dataset **dataset);
 void dd_dataset_close(dd_dataset **dataset);
+
+/** Where in spec its DIR begins, if that is a relative path; else NULL. */
+const char *dd_dataset_relative_folder(const char *spec);
 
 /** The table of sources, for help texts: NULL past the end. */
 struct dd_source_help {

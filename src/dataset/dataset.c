@@ -10,6 +10,7 @@
 
 #include <xxhash.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 
@@ -36,6 +37,11 @@ enum { SOURCE_COUNT = sizeof sources / sizeof sources[0] };
 
 const struct dd_source_help *dd_dataset_source_help(int index) {
     return index >= 0 && index < SOURCE_COUNT ? &sources[index].help : NULL;
+}
+
+const char *dd_dataset_relative_folder(const char *spec) {
+    const char *colon = strchr(spec, ':');
+    return colon && colon[1] != '\0' && colon[1] != '/' ? colon + 1 : NULL;
 }
 
 /* A usage error that lists every form. */
@@ -92,6 +98,7 @@ dd_status dd_dataset_open(const struct dd_dataset_options *options, dd_dataset *
     *dataset = NULL;
     const struct source *source;
     const char *folder;
+    char *whole = NULL; /* folder behind options->base */
     dd_dataset *made = NULL;
     dd_status status;
 
@@ -104,16 +111,23 @@ dd_status dd_dataset_open(const struct dd_dataset_options *options, dd_dataset *
         return dd_fail_memory("data set", sizeof *made);
     strcpy(made->spec, options->spec);
     strcpy(made->name, source->name);
-    DD_GOTO(status, error, source->open(options, folder, made));
+    if (options->base && dd_dataset_relative_folder(options->spec)) {
+        whole = dd_path_join(options->base, folder);
+        if (!whole)
+            DD_GOTO(status, error, dd_fail_memory("path", strlen(options->base) + strlen(folder)));
+    }
+    DD_GOTO(status, error, source->open(options, whole ? whole : folder, made));
     if (options->model_classes)
         DD_GOTO(status, error, dd_dataset_relabel(made, options->model_classes, options->model_class_count));
     DD_GOTO(status, error, finish_split(options, "training", options->need_train, &made->train));
     DD_GOTO(status, error, finish_split(options, "test", options->need_test, &made->test));
     *dataset = made;
+    free(whole);
     return DD_OK;
 
 error:
     dd_dataset_close(&made);
+    free(whole);
     return status;
 }
 

@@ -34,6 +34,7 @@ static const struct field {
 #define LATER_INTEGER(key)                                                                                             \
     { #key, FIELD_INTEGER, offsetof(struct dd_run_config, key), 0, true }
     TEXT(data),
+    LATER_TEXT(data_from),
     TEXT(image_size),
     TEXT(net),
     TEXT(shortcut),

@@ -9,6 +9,7 @@
 
 struct dd_run_config {
     char data[1024], image_size[32]; /* image_size "": the data's own */
+    char data_from[4096];            /* folder that a relative path in data starts from; "": none, or not known */
     char net[32], shortcut[32], gate[128], gate_first[16];
     int64_t gate_warmup;
     double dropout, unit_dropout;

@@ -1,10 +1,47 @@
-/* The images that are trained on, those held out, and the mean image. */
+/* Where the data are, the images that are trained on, those held out, and the mean image. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/file.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/philox.h"
 #include "train/run.h"
+
+static dd_status fail_find(const struct dd_run *run) {
+    const struct dd_run_config *config = &run->config;
+    if (config->data_from[0] == '\0')
+        return dd_fail(DD_ERROR_DATA,
+                       "%s/config.json: the run's data, %s, are not in the current folder; resume in the folder where "
+                       "the run began",
+                       run->dir, config->data);
+    return dd_fail(DD_ERROR_DATA,
+                   "%s/config.json: the run's data, %s, are neither in %s, where they were, nor in the current folder; "
+                   "put them back, or resume in the folder that holds them now",
+                   run->dir, config->data, config->data_from);
+}
+
+dd_status dd_input_find(struct dd_run *run) {
+    struct dd_run_config *config = &run->config;
+    const char *folder = dd_dataset_relative_folder(config->data);
+    if (folder == NULL)
+        return DD_OK;
+    if (run->resumed && config->data_from[0] != '\0') {
+        char *path = dd_path_join(config->data_from, folder);
+        if (path == NULL)
+            return dd_fail_memory("path", strlen(config->data_from) + strlen(folder));
+        const bool there = dd_file_exists(path);
+        free(path);
+        if (there)
+            return DD_OK;
+    }
+    if (run->resumed && !dd_file_exists(folder))
+        return fail_find(run);
+    if (getcwd(config->data_from, sizeof config->data_from) == NULL || !dd_is_utf8(config->data_from))
+        config->data_from[0] = '\0'; /* config.json cannot name it */
+    return DD_OK;
+}
 
 static size_t image_bytes(const struct dd_images *images) {
     return (size_t)images->channels * images->height * images->width;

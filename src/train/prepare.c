@@ -144,7 +144,10 @@ static int threads(const struct dd_run *run) {
 
 static dd_status open_data(struct dd_run *run) {
     struct dd_run_config *config = &run->config;
+    DD_TRY(dd_input_find(run));
+    const bool elsewhere = run->resumed && config->data_from[0] != '\0';
     const struct dd_dataset_options options = {.spec = config->data,
+                                               .base = elsewhere ? config->data_from : NULL,
                                                .image_size = config->image_size[0] != '\0' ? config->image_size : NULL,
                                                .need_train = true,
                                                .need_test = true,

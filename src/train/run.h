@@ -52,7 +52,12 @@ struct dd_run {
 dd_status dd_run_prepare(struct dd_run *run);
 void dd_run_finish(struct dd_run *run);
 
-/* input.c: the images that are trained on, and their mean. */
+/* input.c: where the data are, the images that are trained on, and their mean. */
+/**
+ * Sets config.data_from, where the data are in a relative folder: the current folder for a new run; a resumed one keeps
+ * its own as long as the data are there. DD_ERROR_DATA: a resumed run's are in neither.
+ */
+dd_status dd_input_find(struct dd_run *run);
 dd_status dd_input_split(struct dd_run *run);
 dd_status dd_input_mean(const struct dd_images *images, float *mean, float *std);
 

@@ -130,7 +130,7 @@ def main(needs_device=True):
     global PROGRAM
     if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
         sys.exit(f"usage: {sys.argv[0]} PROGRAM [unittest options]")
-    PROGRAM = sys.argv.pop(1)
+    PROGRAM = os.path.abspath(sys.argv.pop(1))  # tests may run it in another folder
     if needs_device:
         listed = subprocess.run([PROGRAM, "devices", "--json"], capture_output=True, text=True, env=environment())
         if listed.returncode == 4:

@@ -133,6 +133,20 @@ class Paper(CliTest):
             self.assertIn("and now it should be its default", err)
             shutil.rmtree(self.path("out", name))
 
+    def test_relative_data(self):
+        """A relative folder is the run's own wherever the sweep goes on, not one of that name in another place."""
+        line = "--net resnet8 --batch 8 --iterations 2"
+        os.makedirs(self.path("out", "a"))
+        with open(self.path("out", "a", "preset-line.txt"), "w", encoding="utf-8") as file:
+            file.write(line + "\n")
+        with open(self.path("out", "a", "config.json"), "w", encoding="utf-8") as file:
+            json.dump({"data": "folder:photos", "data_from": self.path("begun"), "net": "resnet8", "iterations": 2,
+                       "image": "3,32,32"}, file)
+        preset = self.preset("a " + line + "\n")
+        self.call(preset, "--dry-run", data="folder:" + self.path("begun", "photos"))
+        _, err = self.call(preset, "--dry-run", data="folder:photos", expect=2)
+        self.assertIn("was made with --data folder:photos", err)
+
     def test_line_is_kept(self):
         """train and its --resume leave the line in the folder alone."""
         text = "a --net resnet8 --batch 8 --iterations 2 --seed 2\n"

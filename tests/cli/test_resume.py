@@ -15,7 +15,7 @@ LENGTH = ["--iterations", "24", "--log-every", "1", "--save-every", "5"]
 
 
 # of config.json: added after the first run folders were written
-YOUNGER_KEYS = ["gate_warmup", "dropout", "unit_dropout", "init", "init_hash"]
+YOUNGER_KEYS = ["data_from", "gate_warmup", "dropout", "unit_dropout", "init", "init_hash"]
 
 
 def comparable_log(folder):
@@ -246,17 +246,65 @@ class RunFolder(CliTest):
             json.dump({**config, "lr": 1e38}, file)
         self.run_error("train", "--resume", folder, "--iterations", "9", expect=7, names=["--lr", "new run (--run)"])
 
-    def test_other_data(self):
-        """A checkpoint is continued with the data that it began with."""
-        from support import write_png
+    def write_photos(self, *parts):
         for split in ("train", "test"):
             for number, name in enumerate(("ant", "bee")):
-                os.makedirs(self.path("photos", split, name))
+                os.makedirs(self.path(*parts, split, name))
                 for i in range(8):
-                    write_png(self.path("photos", split, name, f"{i}.png"), 12, 12, 3, 50 * number + i)
+                    support.write_png(self.path(*parts, split, name, f"{i}.png"), 12, 12, 3, 50 * number + i)
+
+    def test_relative_data(self):
+        """A relative path starts from where the run began, or from the current folder if the data were moved."""
+        self.write_photos("begun", "photos")
+        os.mkdir(self.path("other"))
+        folder = self.train("run", "--iterations", "1", cwd=self.path("begun"),
+                            net=["--data", "folder:photos", "--net", "resnet8", "--batch", "4"])
+
+        def resume(place, iterations, **options):
+            return self.run_program("train", "--resume", folder, "--iterations", str(iterations), cwd=self.path(place),
+                                    **options)[1]
+
+        def data():
+            with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+                config = json.load(file)
+            return config["data"], config["data_from"]
+
+        resume("other", 2)
+        self.assertEqual(data(), ("folder:photos", os.path.realpath(self.path("begun"))))
+        os.makedirs(self.path("other", "photos", "train"))  # another set of that name
+        resume("other", 3)
+        os.rename(self.path("begun", "photos"), self.path("photos"))
+        os.rmdir(self.path("other", "photos", "train"))
+        os.rmdir(self.path("other", "photos"))
+        err = resume("other", 4, expect=3)
+        for word in ("config.json", "photos", os.path.realpath(self.path("begun"))):
+            self.assertIn(word, err)
+        resume(".", 4)
+        self.assertEqual(data(), ("folder:photos", os.path.realpath(self.folder)))
+        resume("other", 5)
+
+    def test_relative_data_of_an_older_version(self):
+        """Without a word on where the run began, the current folder is the only one to look from."""
+        self.write_photos("begun", "photos")
+        folder = self.train("run", "--iterations", "1", cwd=self.path("begun"),
+                            net=["--data", "folder:photos", "--net", "resnet8", "--batch", "4"])
+        path = os.path.join(folder, "config.json")
+        with open(path, encoding="utf-8") as file:
+            config = json.load(file)
+        del config["data_from"]
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(config, file)
+        self.run_error("train", "--resume", folder, "--iterations", "2", cwd=self.folder, expect=3,
+                       names=["config.json", "folder:photos", "where the run began"])
+        self.run_program("train", "--resume", folder, "--iterations", "2", cwd=self.path("begun"))
+        self.run_program("train", "--resume", folder, "--iterations", "3", cwd=self.folder)
+
+    def test_other_data(self):
+        """A checkpoint is continued with the data that it began with."""
+        self.write_photos("photos")
         folder = self.train("run", "--iterations", "2",
                             net=["--data", "folder:" + self.path("photos"), "--net", "resnet8", "--batch", "4"])
-        write_png(self.path("photos", "train", "ant", "3.png"), 12, 12, 3, 255)
+        support.write_png(self.path("photos", "train", "ant", "3.png"), 12, 12, 3, 255)
         self.run_error("train", "--resume", folder, "--iterations", "4", expect=3, names=["photos"])
 
 
