@@ -50,9 +50,9 @@ struct dd_train_options {
     const char *algorithm;  /**< --algorithm auto|gemm|... */
     const char *vector;     /**< --vector auto|1|4|8|16 */
     const char *device;     /**< (R) --device SEL; NULL: a resumed run's own, where it is present */
-    const char *cache_dir;  /**< --cache-dir */
-    bool no_cache;          /**< --no-cache */
-    int threads;            /**< --threads, 0 */
+    const char *cache_dir;  /**< (R) --cache-dir, not kept in config.json */
+    bool no_cache;          /**< (R) --no-cache; false: as a resumed run began */
+    int threads;            /**< (R) --threads, 0; 0: as a resumed run began */
     bool dry_run;           /**< --dry-run: check, print figures, write nothing */
 };
 void dd_train_options_default(struct dd_train_options *options);

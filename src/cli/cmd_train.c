@@ -18,7 +18,7 @@ static const struct args_option options_table[] = {
     {ARGS_TEXT, "run", "DIR", "folder of a new run; must not hold one yet", NULL, RUN(run_dir), 0, 0},
     {ARGS_TEXT, "resume", "DIR",
      "goes on with the run in DIR. Everything comes from its config.json; only --iterations, --epochs, --eval-every, "
-     "--log-every, --save-every, --save-minutes and --device may be changed",
+     "--log-every, --save-every, --save-minutes, --device, --threads, --cache-dir, --no-cache and --quiet may be given",
      NULL, RUN(resume_dir), 0, 0},
     {ARGS_FLAG, "dry-run", NULL, "check everything, print parameters, FLOPs and memory, write nothing", NULL,
      RUN(dry_run), 0, 0},
@@ -86,8 +86,8 @@ static const struct args_option options_table[] = {
 
 /* What may stand beside --resume; the rest is fixed by the run's config.json. */
 static const char *const resumable[] = {
-    "resume", "iterations", "epochs",    "eval-every", "log-every", "save-every", "save-minutes",
-    "device", "threads",    "cache-dir", "quiet",
+    "resume",       "iterations", "epochs",  "eval-every", "log-every", "save-every",
+    "save-minutes", "device",     "threads", "cache-dir",  "no-cache",  "quiet",
 };
 
 static void print_tables(FILE *out) {

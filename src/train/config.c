@@ -64,6 +64,7 @@ static const struct field {
     TEXT(algorithm),
     TEXT(vector),
     INTEGER(threads),
+    LATER_INTEGER(no_cache),
     TEXT(image),
     INTEGER(classes),
     INTEGER(train_images),
@@ -130,7 +131,8 @@ static dd_status check_ranges(const struct dd_run_config *config) {
     DD_TRY(check_range("--log-every", (double)config->log_every, 1, most));
     DD_TRY(check_range("--save-every", (double)config->save_every, 0, most));
     DD_TRY(check_range("--save-minutes", config->save_minutes, 0, 1e9));
-    return check_range("--threads", (double)config->threads, 0, 4096);
+    DD_TRY(check_range("--threads", (double)config->threads, 0, 4096));
+    return check_range("--no-cache", (double)config->no_cache, 0, 1);
 }
 
 static dd_status check_names(const struct dd_run_config *config) {
@@ -184,7 +186,8 @@ dd_status dd_config_from_options(const struct dd_train_options *options, struct 
                                      .log_every = options->log_every < 0 ? 20 : options->log_every,
                                      .save_every = options->save_every < 0 ? 0 : options->save_every,
                                      .save_minutes = options->save_minutes < 0 ? 10 : stored(options->save_minutes),
-                                     .threads = options->threads};
+                                     .threads = options->threads,
+                                     .no_cache = options->no_cache};
     if (options->data == NULL || options->net == NULL)
         return dd_fail(DD_ERROR_USAGE, "%s is missing", options->data == NULL ? "--data" : "--net");
     if (options->iterations >= 0 && options->epochs >= 0)

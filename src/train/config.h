@@ -25,7 +25,7 @@ struct dd_run_config {
     int64_t log_every, save_every;
     double save_minutes;
     char algorithm[16], vector[8]; /* as typed */
-    int64_t threads;
+    int64_t threads, no_cache;     /* no_cache: 0 or 1 */
     /* found at the start of the run */
     char image[32]; /* "C,H,W" */
     int64_t classes, train_images, test_images, iterations_per_epoch;

@@ -152,7 +152,7 @@ static dd_status open_data(struct dd_run *run) {
                                                .need_train = true,
                                                .need_test = true,
                                                .cache_dir = run->options->cache_dir,
-                                               .no_cache = run->options->no_cache,
+                                               .no_cache = run->options->no_cache || config->no_cache != 0,
                                                .threads = threads(run)};
     DD_TRY(dd_dataset_open(&options, &run->dataset));
     return dd_input_split(run);

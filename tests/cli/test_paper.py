@@ -119,14 +119,16 @@ class Paper(CliTest):
     def test_option_less(self):
         """An option that is gone from the line changes the run as much as one with another value."""
         short = "--net resnet14 --batch 8 --iterations 2"
-        for number, option in enumerate(("--seed 2", "--lr 0.2", "--shortcut conv --gate uniform:0.5")):
+        options = ("--seed 2", "--lr 0.2", "--shortcut conv --gate uniform:0.5", "--no-cache")
+        for number, option in enumerate(options):
             name = f"a{number}"
             full = f"{name} {short} {option}"
             os.makedirs(self.path("out", name))
             with open(self.path("out", name, "preset-line.txt"), "w", encoding="utf-8") as file:
                 file.write(full.split(" ", 1)[1] + "\n")
             with open(self.path("out", name, "config.json"), "w", encoding="utf-8") as file:
-                json.dump({"data": "shapes", "net": "resnet14", "iterations": 2, "image": "3,32,32"}, file)
+                json.dump({"data": "shapes", "net": "resnet14", "iterations": 2, "image": "3,32,32", "no_cache": 1},
+                          file)
             self.call(self.preset(full + "\n"), "--dry-run")
             self.call(self.preset(full.replace("0.2", "0.20") + "\n"), "--dry-run")
             _, err = self.call(self.preset(full.replace(" " + option, "") + "\n"), "--dry-run", expect=2)

@@ -15,7 +15,7 @@ LENGTH = ["--iterations", "24", "--log-every", "1", "--save-every", "5"]
 
 
 # of config.json: added after the first run folders were written
-YOUNGER_KEYS = ["data_from", "gate_warmup", "dropout", "unit_dropout", "init", "init_hash"]
+YOUNGER_KEYS = ["data_from", "gate_warmup", "dropout", "unit_dropout", "init", "init_hash", "no_cache"]
 
 
 def comparable_log(folder):
@@ -191,6 +191,7 @@ class RunFolder(CliTest):
             config = json.load(file)
         edits = [("batch", 0, "--batch"), ("batch", -128, "--batch"), ("chosen_vector", 3, "chosen_vector"),
                  ("eval_every", 1e300, "--eval-every"), ("dropout", 1.5, "--dropout"), ("threads", -1, "--threads"),
+                 ("no_cache", 2, "--no-cache"),
                  ("epochs", 1 << 62, "--epochs"), ("iterations_per_epoch", 1 << 62, "iterations_per_epoch"),
                  ("algorithm", "magic", "magic"), ("vector", "7", "7"), ("lr_drops", "5,3", "must rise"),
                  ("lr_drops", "soon", "soon"), ("lr_drops", "", "list of iterations"), ("iterations", -1, "iterations"),
@@ -298,6 +299,24 @@ class RunFolder(CliTest):
                        names=["config.json", "folder:photos", "where the run began"])
         self.run_program("train", "--resume", folder, "--iterations", "2", cwd=self.path("begun"))
         self.run_program("train", "--resume", folder, "--iterations", "3", cwd=self.folder)
+
+    def test_no_cache(self):
+        """A run that keeps no decoded images goes on so; one that would can be kept from it."""
+        self.write_photos("photos")
+        net = ["--data", "folder:" + self.path("photos"), "--net", "resnet8", "--batch", "4"]
+        cache = self.path("cache")
+
+        def kept():
+            return [name for _, _, names in os.walk(cache) for name in names if name.endswith(".images")]
+
+        folder = self.train("without", "--iterations", "1", "--no-cache", "--cache-dir", cache, net=net)
+        self.run_program("train", "--resume", folder, "--iterations", "2", "--cache-dir", cache)
+        self.assertEqual(kept(), [])
+        folder = self.train("with", "--iterations", "1", net=net)
+        self.run_program("train", "--resume", folder, "--iterations", "2", "--cache-dir", cache, "--no-cache")
+        self.assertEqual(kept(), [])
+        self.run_program("train", "--resume", folder, "--iterations", "3", "--cache-dir", cache)
+        self.assertEqual(len(kept()), 2)
 
     def test_other_data(self):
         """A checkpoint is continued with the data that it began with."""
