@@ -6,7 +6,8 @@
 extern "C" {
 #endif
 
-typedef enum dd_log_level { DD_LOG_WARNING, DD_LOG_INFO, DD_LOG_DEBUG } dd_log_level;
+/** DD_LOG_RESULT: what the call was made for, as the figures of a dry run. */
+typedef enum dd_log_level { DD_LOG_RESULT, DD_LOG_WARNING, DD_LOG_INFO, DD_LOG_DEBUG } dd_log_level;
 
 /** Receives one message without a newline. May be called from any thread, one call at a time. */
 typedef void (*dd_log_callback)(void *user, dd_log_level level, const char *message);

@@ -53,7 +53,7 @@ struct dd_train_options {
     const char *cache_dir;  /**< (R) --cache-dir, not kept in config.json */
     bool no_cache;          /**< (R) --no-cache; false: as a resumed run began */
     int threads;            /**< (R) --threads, 0; 0: as a resumed run began */
-    bool dry_run;           /**< --dry-run: check, print figures, write nothing */
+    bool dry_run;           /**< --dry-run: check, tell the figures as DD_LOG_RESULT, write nothing */
 };
 void dd_train_options_default(struct dd_train_options *options);
 

@@ -36,6 +36,11 @@ dd_status dd_file_write(const char *path, const void *data, size_t size);
 
 /** Creates a folder and its parents; existing ones are fine. */
 dd_status dd_make_folder(const char *path);
+/**
+ * Makes nothing, but fails where dd_make_folder would, or where no file could be made in the folder, as far as that can
+ * be told ahead. DD_ERROR_DATA, DD_ERROR_MEMORY.
+ */
+dd_status dd_check_folder(const char *path);
 bool dd_file_exists(const char *path);
 bool dd_is_folder(const char *path);
 

@@ -1,6 +1,7 @@
 /* Folders, paths and the clock. */
 #include <dirent.h>
 #include <errno.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -40,12 +41,36 @@ static int make_folders(const char *path) {
     return error;
 }
 
+static dd_status fail_folder(const char *path, const char *what, int error) {
+    return dd_fail(error == ENOMEM ? DD_ERROR_MEMORY : DD_ERROR_DATA, "%s: this folder cannot be %s: %s", path, what,
+                   strerror(error == EEXIST ? ENOTDIR : error));
+}
+
 dd_status dd_make_folder(const char *path) {
     int error = make_folders(path);
-    if (error)
-        return dd_fail(error == ENOMEM ? DD_ERROR_MEMORY : DD_ERROR_DATA, "%s: this folder cannot be made: %s", path,
-                       strerror(error == EEXIST ? ENOTDIR : error));
-    return DD_OK;
+    return error ? fail_folder(path, "made", error) : DD_OK;
+}
+
+/** What keeps files and folders from being made in path: 0 or errno. */
+static int entry_error(const char *path) {
+    struct stat info;
+    if (stat(path, &info) != 0)
+        return errno == ENOENT ? ENOTDIR : errno; /* ENOENT: a link that leads nowhere */
+    if (!S_ISDIR(info.st_mode))
+        return ENOTDIR;
+    return access(path, W_OK | X_OK) == 0 ? 0 : errno;
+}
+
+dd_status dd_check_folder(const char *path) {
+    struct stat info;
+    char *copy = dd_strdup(path), *there = copy;
+    if (!copy)
+        return fail_folder(path, "made", ENOMEM);
+    while (lstat(there, &info) != 0 && errno == ENOENT && strcmp(there, ".") && strcmp(there, "/"))
+        there = dirname(there);
+    int error = *path ? entry_error(there) : ENOENT;
+    free(copy);
+    return error ? fail_folder(path, dd_is_folder(path) ? "written" : "made", error) : DD_OK;
 }
 
 char *dd_path_join(const char *dir, const char *name) {

@@ -36,7 +36,10 @@ void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /** Reports the library's error message, with a pointer to the help for usage errors; gives the exit code. */
 int cli_failure(const struct args_command *command, dd_status status);
 
-/** Sends the library's messages to stderr; quiet: warnings and errors alone. DEPTHDROP_DEBUG shows everything. */
+/**
+ * Sends the library's messages to stderr; quiet: warnings and errors alone. DEPTHDROP_DEBUG shows everything. Results
+ * go to stdout, also of a quiet program.
+ */
 void cli_log_to_stderr(bool quiet);
 
 /**

@@ -44,6 +44,9 @@ static void log_message(void *user, dd_log_level level, const char *message) {
     if (level > target->most)
         return;
     switch (level) {
+    case DD_LOG_RESULT:
+        puts(message);
+        break;
     case DD_LOG_INFO:
         cli_say("%s", message);
         break;

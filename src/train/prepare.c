@@ -26,7 +26,7 @@ static dd_status check_new_folder(const struct dd_train_options *options) {
                        options->run_dir, options->run_dir);
     if (dd_file_exists(options->run_dir) && !dd_is_folder(options->run_dir))
         return dd_fail(DD_ERROR_USAGE, "--run %s is a file, not a folder", options->run_dir);
-    return DD_OK;
+    return dd_check_folder(options->run_dir);
 }
 
 /** What --resume may change. */
@@ -254,24 +254,31 @@ static dd_status make_net(struct dd_run *run) {
     return dd_input_mean(train, run->mean, run->std);
 }
 
+/** What a dry run is made for, and other runs tell by the way. */
+static dd_log_level figures_level(const struct dd_run *run) {
+    return run->options->dry_run ? DD_LOG_RESULT : DD_LOG_INFO;
+}
+
 static void tell_network(const struct dd_run *run) {
+    const dd_log_level level = figures_level(run);
     struct dd_net_summary figures;
     dd_net_summarize(run->net, &figures);
-    dd_info("%s, %s shortcuts, %d units, %llu parameters, %.1f MFLOP forward an image; gates %s (%d gated units, %.2f "
-            "units run on average)",
-            run->net->name, run->net->shortcut, figures.units, (unsigned long long)figures.parameters,
-            (double)figures.forward_flops / 1e6, run->config.gate, dd_gate_gated_units(run->gate),
-            dd_gate_expected_run(run->gate));
+    dd_log(level,
+           "%s, %s shortcuts, %d units, %llu parameters, %.1f MFLOP forward an image; gates %s (%d gated units, %.2f "
+           "units run on average)",
+           run->net->name, run->net->shortcut, figures.units, (unsigned long long)figures.parameters,
+           (double)figures.forward_flops / 1e6, run->config.gate, dd_gate_gated_units(run->gate),
+           dd_gate_expected_run(run->gate));
     if (dd_gate_expected_run(run->gate) < figures.units && run->config.bn_recalibrate == 0)
         dd_info(
             "with gates, running batch-norm statistics fit no evaluation well; --bn-recalibrate 40 estimates them anew "
             "before each (docs/results.md)");
     if (run->config.gate_warmup > 0)
-        dd_info("the share of units that are off grows over the first %lld iterations",
-                (long long)run->config.gate_warmup);
-    dd_info("%s: %d training images%s, %d %s images, %d classes, %s", run->config.data, run->train.count,
-            run->val.count > 0 ? " (and the validation split)" : "", run->dataset->test.count, run->dataset->test.split,
-            run->dataset->classes, run->config.image);
+        dd_log(level, "the share of units that are off grows over the first %lld iterations",
+               (long long)run->config.gate_warmup);
+    dd_log(level, "%s: %d training images%s, %d %s images, %d classes, %s", run->config.data, run->train.count,
+           run->val.count > 0 ? " (and the validation split)" : "", run->dataset->test.count, run->dataset->test.split,
+           run->dataset->classes, run->config.image);
 }
 
 /* ---- device ---- */
@@ -353,9 +360,10 @@ static dd_status make_plan(struct dd_run *run) {
     DD_TRY(choose(run, &options, &choice));
     dd_status status = dd_plan_check_size(run->net, info, &options, &choice, &bytes);
     if (status == DD_OK)
-        dd_info("device: %s (%s); %.1f MiB of its %.0f MiB for batches of %lld, V = %d, convolutions by %s", info->name,
-                info->platform_name, (double)bytes / 1048576, (double)info->global_bytes / 1048576,
-                (long long)run->config.batch, choice.vector, choice.algorithm[1][DD_CONV_FORWARD]->name);
+        dd_log(figures_level(run),
+               "device: %s (%s); %.1f MiB of its %.0f MiB for batches of %lld, V = %d, convolutions by %s", info->name,
+               info->platform_name, (double)bytes / 1048576, (double)info->global_bytes / 1048576,
+               (long long)run->config.batch, choice.vector, choice.algorithm[1][DD_CONV_FORWARD]->name);
     if (!run->options->dry_run) {
         const double start = dd_now();
         status = dd_plan_create(run->device, run->net, &options, &choice, &run->plan);

@@ -115,14 +115,36 @@ class Train(CliTest):
         self.run_program("train", "--resume", folder)
 
     def test_dry_run(self):
-        before = os.listdir(self.folder)
-        for target in ([], ["--run", self.path("run")]):
+        before, results = os.listdir(self.folder), set()
+        for target in ([], ["--run", self.path("run")], ["--run", self.path("deep", "run"), "--quiet"]):
             out, err = self.run_program("train", *GATED_NET, *target, "--dry-run")
-            self.assertEqual(out, "")
-            for word in ("parameters", "FLOP", "units"):
-                self.assertIn(word, err)
+            for word in ("parameters", "FLOP", "units", "MiB"):
+                self.assertIn(word, out)
+            results.add(out)
+        self.assertEqual((len(results), err), (1, ""))
         self.assertEqual(os.listdir(self.folder), before)
         self.run_error("train", "--data", "shapes", "--net", "resnet9", "--dry-run", expect=2)
+
+    def test_dry_run_of_a_folder(self):
+        """What keeps the run's folder from being made is told by a dry run as by the run, before data or a device."""
+        kept = self.train("kept", "--iterations", "0")
+        with open(self.path("file"), "wb"):
+            pass
+        os.symlink(self.path("nowhere"), self.path("link"))
+        os.mkdir(self.path("locked"), 0o500)
+        cases = [(kept, 2), (self.path("file"), 2), (self.path("file", "run"), 3),
+                 (self.path("file", "deep", "run"), 3), (self.path("link", "run"), 3), (self.path("r" * 300), 3)]
+        if os.geteuid() != 0:  # whom permissions do not stop
+            cases += [(self.path("locked"), 3), (self.path("locked", "deep", "run"), 3)]
+        before = sorted(os.listdir(self.folder))
+        for folder, code in cases:
+            with self.subTest(folder=folder):
+                command = ["train", *support.SMALL_NET, "--run", folder]
+                dry = self.run_error(*command, "--dry-run", expect=code, names=[folder])
+                self.assertEqual(self.run_error(*command, expect=code), dry)
+                self.run_error(*command, "--dry-run", "--quiet", expect=code, names=[folder],
+                               env=environment(OCL_ICD_VENDORS="/nonexistent"))
+        self.assertEqual(sorted(os.listdir(self.folder)), before)
 
     def test_output(self):
         run = self.path("run")

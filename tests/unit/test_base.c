@@ -279,7 +279,10 @@ static void test_refused_reads(void **state) {
 static void test_folders(void **state) {
     (void)state;
     char *deep = in_folder("a//b/c/"), *blocked = in_folder("a/file/d"), *file = in_folder("a/file");
+    assert_int_equal(dd_check_folder(deep), DD_OK);
+    assert_false(dd_file_exists(deep));
     assert_int_equal(dd_make_folder(deep), DD_OK);
+    assert_int_equal(dd_check_folder(deep), DD_OK);
     assert_int_equal(dd_make_folder(deep), DD_OK);
     assert_true(dd_is_folder(deep));
     assert_int_equal(dd_file_write(file, "x", 1), DD_OK);
@@ -289,6 +292,11 @@ static void test_folders(void **state) {
     assert_int_equal(dd_make_folder(file), DD_ERROR_DATA);
     assert_non_null(strstr(dd_error_message(), file));
     assert_int_equal(dd_make_folder(""), DD_ERROR_DATA);
+    assert_int_equal(dd_check_folder(blocked), DD_ERROR_DATA);
+    assert_non_null(strstr(dd_error_message(), blocked));
+    assert_int_equal(dd_check_folder(file), DD_ERROR_DATA);
+    assert_int_equal(dd_check_folder(""), DD_ERROR_DATA);
+    assert_int_equal(dd_check_folder("a folder in the current one"), DD_OK);
     free(deep);
     free(blocked);
     free(file);
