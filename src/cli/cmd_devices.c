@@ -118,6 +118,8 @@ static int run_devices(const struct args_command *command, int argc, char **argv
         return outcome == ARGS_HELP_SHOWN ? 0 : DD_ERROR_USAGE;
     cli_log_to_stderr(false);
     dd_status status = dd_device_list(&list, &count);
+    if (status == DD_ERROR_DEVICE && options.json)
+        print_json(NULL, 0); /* a script's list is empty then; the exit code says the rest */
     if (status != DD_OK)
         return cli_failure(command, status);
     int code = options.json ? print_json(list, count) : print_table(list, count);

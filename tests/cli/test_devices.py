@@ -36,11 +36,17 @@ class Devices(CliTest):
             self.assertIn(device["driver"], out)
 
     def test_no_driver(self):
-        for command in (["devices"], ["devices", "--json"], ["selftest"], ["bench", "step", "--net", "resnet8"],
+        for command in (["devices"], ["selftest"], ["bench", "step", "--net", "resnet8"],
                         ["train", "--data", "shapes", "--net", "resnet8", "--run", self.path("run")]):
             err = self.run_error(*command, expect=4, env=environment(OCL_ICD_VENDORS="/nonexistent"))
             self.assertRegex(err, r"(?i)install|driver", "no advice")
         self.assertEqual(support.count_log_lines(self.path("run")), 0)
+
+    def test_json_without_driver(self):
+        """A script gets its document, an empty list, beside the exit code and the message."""
+        out, err = self.run_program("devices", "--json", expect=4, env=environment(OCL_ICD_VENDORS="/nonexistent"))
+        self.assertEqual(json.loads(out), {"devices": [], "default": None})
+        self.assertRegex(err, r"^depthdrop: no OpenCL platform was found: .*\n$")
 
     def test_no_match(self):
         command = ["train", "--data", "shapes", "--net", "resnet8", "--run", self.path("run")]
