@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """devices and selftest, the choice of a device, and what is said when there is none."""
 import json
+import os
+import subprocess
+import sys
 
 import support
 from support import CliTest, environment
@@ -70,6 +73,26 @@ class Devices(CliTest):
         self.run_error("train", "--data", "folder:/nonexistent", "--net", "resnet9", *run, expect=2, env=nothing)
         self.run_error("train", "--data", "folder:/nonexistent", "--net", "resnet8", *run, expect=3,
                        names=["/nonexistent"], env=nothing)
+
+
+class Skipping(CliTest):
+    """These tests themselves: skipped where there is no device at all, failed where a driver cannot list its own."""
+
+    def status(self, program, **changes):
+        return subprocess.run([sys.executable, __file__, program, "Devices.test_json"], capture_output=True, text=True,
+                              env=environment(**changes)).returncode
+
+    def test_no_device(self):
+        self.assertEqual(self.status(support.PROGRAM, OCL_ICD_VENDORS="/nonexistent"), support.NO_DEVICE)
+
+    def test_failing_driver(self):
+        with open(self.path("program"), "w", encoding="utf-8") as file:
+            file.write("#!/bin/sh\n"
+                       "echo 'depthdrop: warning: OpenCL platform 0 cannot be used: CL_OUT_OF_RESOURCES (-5)' >&2\n"
+                       "echo 'depthdrop: the OpenCL drivers here (1) offer no device: install one' >&2\n"
+                       "exit 4\n")
+        os.chmod(self.path("program"), 0o755)
+        self.assertEqual(self.status(self.path("program")), 1)
 
 
 class Selftest(CliTest):

@@ -1,4 +1,4 @@
-/* The fixture of tests on a device. Exit status 77 is Meson's "skipped". */
+/* The fixture of tests on a device. */
 #include "tests/support/device_test.h"
 
 #include <inttypes.h>
@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "ops/gemm.h"
+#include "tests/support/no_device.h"
 
 static int failures;
 
@@ -15,14 +16,10 @@ uint64_t dd_test_seed(void) {
 }
 
 dd_device *dd_test_open(void) {
-    struct dd_device_info *list = NULL;
     dd_device *device = NULL;
-    int count = 0;
-    if (dd_device_list(&list, &count) != DD_OK) {
-        fprintf(stderr, "skipped: %s\n", dd_error_message());
-        exit(77);
-    }
-    dd_device_list_free(&list);
+    const int status = dd_test_no_device();
+    if (status != 0)
+        exit(status);
     if (dd_device_open(NULL, &device) != DD_OK) {
         fprintf(stderr, "%s\n", dd_error_message());
         exit(1);

@@ -16,8 +16,7 @@
 
 #include "rt/device.h"
 
-/** Opens the device and prints its name and the seed. Without any OpenCL device the program ends with status 77
- * (skipped). */
+/** Opens the device and prints its name and the seed. Without one the program ends (no_device.h). */
 dd_device *dd_test_open(void);
 
 /** Closes it. Gives 0, or 1 with a message if OpenCL objects are left over. */

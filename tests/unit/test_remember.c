@@ -21,6 +21,7 @@
 #include "rt/internal.h"
 #include "rt/launch.h"
 #include "rt/verdict.h"
+#include "tests/support/no_device.h"
 
 static const char add_source[] = "kernel void add(global int *x, int n, int a) {\n"
                                  "    int i = get_global_id(0);\n"
@@ -227,13 +228,9 @@ int main(void) {
         cmocka_unit_test(test_verdicts),
         cmocka_unit_test(test_writers_at_once),
     };
-    struct dd_device_info *list;
-    int count;
-    if (dd_device_list(&list, &count) != DD_OK) {
-        fprintf(stderr, "skipped: %s\n", dd_error_message());
-        return 77;
-    }
-    dd_device_list_free(&list);
+    const int status = dd_test_no_device();
+    if (status != 0)
+        return status;
     if (!mkdtemp(folder))
         return 1;
     int failures = cmocka_run_group_tests_name("remember", tests, open_device, close_device);

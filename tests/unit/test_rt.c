@@ -19,6 +19,7 @@
 #include "rt/buffer.h"
 #include "rt/internal.h"
 #include "rt/launch.h"
+#include "tests/support/no_device.h"
 
 static const char add_source[] =
     "#ifndef EXTRA\n#define EXTRA 0\n#endif\n"
@@ -487,13 +488,9 @@ int main(void) {
         cmocka_unit_test(test_injected_failures),
 #endif
     };
-    struct dd_device_info *list;
-    int count;
-    if (dd_device_list(&list, &count) != DD_OK) {
-        fprintf(stderr, "skipped: %s\n", dd_error_message());
-        return 77;
-    }
-    dd_device_list_free(&list);
+    const int status = dd_test_no_device();
+    if (status != 0)
+        return status;
     if (!mkdtemp(folder))
         return 1;
     int failures = cmocka_run_group_tests_name("rt", tests, open_device, close_device);

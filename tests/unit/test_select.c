@@ -1,4 +1,4 @@
-/* The choice of a device, on made-up lists: no driver is asked. Linked without the generated kernel table. */
+/* The choice of a device, on made-up lists and answers: no driver is asked. Without the generated kernel table. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "rt/internal.h"
+#include "tests/support/no_device.h"
 
 const struct dd_kernel_source dd_kernel_sources[] = {{0, 0, 0}};
 
@@ -152,6 +153,61 @@ static void test_environment(void **state) {
     unsetenv("DEPTHDROP_DEVICE");
 }
 
+/** What the functions below answer, in place of the loader's. */
+static struct {
+    cl_int platforms_code, devices_code[2];
+    cl_uint platforms, devices[2];
+} answers;
+
+cl_int clGetPlatformIDs(cl_uint size, cl_platform_id *platforms, cl_uint *count) {
+    for (cl_uint i = 0; i < size && i < answers.platforms; i++)
+        platforms[i] = (cl_platform_id)&answers.devices[i];
+    *count = answers.platforms;
+    return answers.platforms_code;
+}
+
+cl_int clGetDeviceIDs(cl_platform_id platform, cl_device_type type, cl_uint size, cl_device_id *devices,
+                      cl_uint *count) {
+    (void)type;
+    (void)size;
+    (void)devices;
+    const int i = platform != (cl_platform_id)&answers.devices[0];
+    *count = answers.devices[i];
+    return answers.devices_code[i];
+}
+
+/** Tests are skipped where there is no device, and fail where a driver does, unless another has devices. */
+static void test_skipping(void **state) {
+    (void)state;
+    static const struct {
+        cl_int platforms_code;
+        cl_uint platforms;
+        cl_int devices_code[2];
+        cl_uint devices[2];
+        int expected;
+    } cases[] = {
+        {-1001, 0, {0}, {0}, 77},
+        {CL_SUCCESS, 0, {0}, {0}, 77},
+        {CL_SUCCESS, 2, {CL_DEVICE_NOT_FOUND, CL_DEVICE_NOT_FOUND}, {0}, 77},
+        {CL_OUT_OF_RESOURCES, 0, {0}, {0}, 1},
+        {CL_SUCCESS, 1, {CL_OUT_OF_HOST_MEMORY}, {0}, 1},
+        {CL_SUCCESS, 2, {CL_OUT_OF_RESOURCES, CL_DEVICE_NOT_FOUND}, {0}, 1},
+        {CL_SUCCESS, 2, {CL_OUT_OF_RESOURCES, CL_SUCCESS}, {0, 3}, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        answers.platforms_code = cases[i].platforms_code;
+        answers.platforms = cases[i].platforms;
+        memcpy(answers.devices_code, cases[i].devices_code, sizeof answers.devices_code);
+        memcpy(answers.devices, cases[i].devices, sizeof answers.devices);
+        if (dd_test_no_device() != cases[i].expected)
+            fail_msg("case %zu does not end with %d", i, cases[i].expected);
+        struct dd_device_info *list;
+        int count;
+        if (cases[i].expected != 0)
+            assert_int_not_equal(dd_device_list(&list, &count), DD_OK);
+    }
+}
+
 static void test_trim(void **state) {
     (void)state;
     static const struct {
@@ -177,7 +233,7 @@ static void test_trim(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_default),     cmocka_unit_test(test_selectors), cmocka_unit_test(test_named),
-        cmocka_unit_test(test_environment), cmocka_unit_test(test_trim),
+        cmocka_unit_test(test_environment), cmocka_unit_test(test_skipping),  cmocka_unit_test(test_trim),
     };
     unsetenv("DEPTHDROP_DEVICE");
     return cmocka_run_group_tests_name("select", tests, NULL, NULL);
