@@ -110,6 +110,15 @@ dd_status dd_plan_check_choice(const struct dd_net *net, const struct dd_device_
     return status;
 }
 
+/* gemm takes every convolution, an image at a time if it must. */
+static dd_status fail_too_large(const struct dd_device_info *info, const struct dd_conv *conv) {
+    return dd_fail(DD_ERROR_MEMORY,
+                   "no algorithm has room for a %dx%d convolution of %d channels of %dx%d: one image of it exceeds the "
+                   "%llu MiB that %s allows a buffer; use smaller images",
+                   conv->kernel, conv->kernel, conv->in.c, conv->in.h, conv->in.w,
+                   (unsigned long long)info->max_alloc_bytes >> 20, info->name);
+}
+
 dd_status dd_plan_choose(const struct dd_net *net, const struct dd_device_info *info,
                          const struct dd_plan_options *options, struct dd_plan_choice *choice) {
     struct dd_layout layout;
@@ -122,9 +131,7 @@ dd_status dd_plan_choose(const struct dd_net *net, const struct dd_device_info *
                 continue; /* nobody asks for the gradient by the images */
             choice->algorithm[i][d] = choose_algorithm(info, options, &layout.shapes[i], d);
             if (choice->algorithm[i][d] == NULL)
-                status = dd_fail(DD_ERROR_INTERNAL, "no convolution algorithm for %dx%d stride %d, %d to %d channels",
-                                 layout.shapes[i].kernel, layout.shapes[i].kernel, layout.shapes[i].stride,
-                                 layout.shapes[i].in.c, layout.shapes[i].out.c);
+                status = fail_too_large(info, &layout.shapes[i]);
         }
     dd_layout_free(&layout);
     if (status != DD_OK) {

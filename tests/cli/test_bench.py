@@ -169,6 +169,8 @@ class Bench(CliTest):
         for name in ("step", "gates"):
             self.run_error("bench", name, "--net", "resnet14", "--batch", "65536", "--image-size", "2048", expect=5,
                            names=["at batch 65536", "device memory"])
+        self.run_error("bench", "step", "--net", "resnet14", "--batch", "65536", "--image-size", "4096", expect=5,
+                       names=["MiB"])  # too large for a batch, and where buffers are small for one image
 
     def test_nothing_gated(self):
         result = self.bench("gates", "--net", "resnet8", "--ratios", "0")
