@@ -6,7 +6,7 @@
 
 #include "base/integer.h"
 
-enum { HUGE_PAGE = 2 << 20, LEAST = 4 * HUGE_PAGE }; /* below LEAST, rounding up would waste too much */
+enum { HUGE_PAGE = 2 << 20, LEAST = 32 << 10 }; /* below LEAST, rounding up would waste too much */
 
 void *dd_huge_pages(size_t bytes) {
 #ifdef MADV_HUGEPAGE
