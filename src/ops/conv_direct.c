@@ -13,8 +13,8 @@ enum {
     /* Bytes of private memory, which lies on the workers' stacks (a few MB) and should stay in L2 (512 KiB and more) */
     LARGEST_BAND = 512 * 1024,
     COMFORTABLE_BAND = 96 * 1024,
-    LARGEST_SUMS = 192 * 1024, /* of weight gradient */
     LARGEST_L1 = 24 * 1024,    /* what backward weights sweeps again and again: x of one block, dz of one or two */
+    LARGEST_SUMS = 192 * 1024, /* of a work-item's weight gradient, in the workspace: the same */
     /* Work-items: enough that a late or slow worker costs little */
     SLICES_PER_UNIT = 32,
     MOST_SLICES = 512,

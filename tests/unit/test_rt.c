@@ -19,6 +19,7 @@
 #include "rt/buffer.h"
 #include "rt/internal.h"
 #include "rt/launch.h"
+#include "rt/pages.h"
 #include "tests/support/no_device.h"
 
 static const char add_source[] =
@@ -356,6 +357,18 @@ static void test_large_buffers(void **state) {
     assert_int_equal(device->allocated_bytes, before);
 }
 
+/** Huge pages are for parameters and partial sums, too, of which there may be tens of KiB. */
+static void test_huge_pages(void **state) {
+    (void)state;
+    assert_null(dd_huge_pages(4096));
+#ifdef __linux__
+    void *pages = dd_huge_pages(64 << 10);
+    assert_non_null(pages);
+    assert_int_equal((uintptr_t)pages % (2 << 20), 0);
+    free(pages);
+#endif
+}
+
 /** Rebinding replaces a buffer in kernels wherever it is bound, and nothing else; a call that uses it says no. */
 static void test_rebind(void **state) {
     (void)state;
@@ -483,6 +496,7 @@ int main(void) {
         cmocka_unit_test(test_calls),
         cmocka_unit_test(test_rebind),
         cmocka_unit_test(test_large_buffers),
+        cmocka_unit_test(test_huge_pages),
         cmocka_unit_test(test_error_names),
 #ifdef DD_TEST_HOOKS
         cmocka_unit_test(test_injected_failures),
