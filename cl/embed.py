@@ -10,12 +10,12 @@ import re
 import sys
 
 
-def expand(path, headers):
+def expand(path, root):
     lines = []
     with open(path, encoding="utf-8") as source:
         for line in source:
             match = re.match(r'\s*#include\s+"([^"]+)"', line)
-            lines.append(headers[match.group(1)] if match else line)
+            lines.append(expand(os.path.join(root, match.group(1)), root) if match else line)
     return "".join(lines)
 
 
@@ -28,17 +28,12 @@ def c_array(data):
 
 def main():
     output, root, files = sys.argv[1], sys.argv[2], sorted(sys.argv[3:])
-    headers = {}
-    for path in files:
-        if path.endswith(".clh"):
-            with open(path, encoding="utf-8") as source:
-                headers[os.path.relpath(path, root)] = source.read()
     table, arrays = [], []
     for path in files:
         if path.endswith(".clh"):
             continue
         name = os.path.relpath(path, root)
-        text = expand(path, headers).encode("utf-8")
+        text = expand(path, root).encode("utf-8")
         symbol = re.sub(r"\W", "_", name)
         arrays.append(f"static const char {symbol}[] = {{\n{c_array(text)}}};\n")
         table.append(f'    {{"{name}", {symbol}, {len(text)}}},\n')

@@ -10,7 +10,7 @@
  *   BLOCK_TARGETS, BLOCK_PIXELS, TAP_GROUP, CHANNEL_UNROLL   register block
  */
 #include "common.clh"
-#include "conv/fetch.clh"
+#include "fetch.clh"
 #include "conv/load.clh"
 
 #define PIXEL_STEP 1

@@ -11,7 +11,7 @@
  *                                  or all) x target blocks (dividing GROUP_TARGETS and TARGET_BLOCKS; 1 beside taps)
  */
 #include "common.clh"
-#include "conv/fetch.clh"
+#include "fetch.clh"
 #include "conv/load.clh"
 
 #define BAND_OF_INPUT

@@ -6,7 +6,7 @@
  *   BLOCK_TARGETS, BLOCK_PIXELS, TAP_GROUP, CHANNEL_UNROLL   register block
  */
 #include "common.clh"
-#include "conv/fetch.clh"
+#include "fetch.clh"
 #include "conv/load.clh"
 
 #define BAND_OF_INPUT

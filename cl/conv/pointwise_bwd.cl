@@ -8,7 +8,7 @@
  */
 #include "common.clh"
 #include "conv/pointwise.clh"
-#include "conv/fetch.clh"
+#include "fetch.clh"
 #include "conv/load.clh"
 #include "conv/pointwise_block.clh"
 

@@ -6,7 +6,7 @@
  * ceil(all bands / bands) work-groups.
  */
 #include "common.clh"
-#include "conv/fetch.clh"
+#include "fetch.clh"
 #include "conv/winograd.clh"
 #include "conv/winograd_data.clh"
 #include "conv/winograd_grad.clh"

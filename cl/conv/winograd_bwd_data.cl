@@ -4,7 +4,7 @@
  * STATISTICS. Work: ceil(all bands / bands) work-groups of one item.
  */
 #include "common.clh"
-#include "conv/fetch.clh"
+#include "fetch.clh"
 #include "conv/winograd.clh"
 #include "conv/winograd_data.clh"
 

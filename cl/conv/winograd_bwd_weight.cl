@@ -4,7 +4,7 @@
  * done. Build options: see the two headers; TB is 1. Work: (slices, XB / XG, GB / GG) work-groups of one item.
  */
 #include "common.clh"
-#include "conv/fetch.clh"
+#include "fetch.clh"
 #include "conv/winograd.clh"
 #include "conv/winograd_grad.clh"
 

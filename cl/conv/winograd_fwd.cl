@@ -5,7 +5,7 @@
  * bands) work-groups of one item.
  */
 #include "common.clh"
-#include "conv/fetch.clh"
+#include "fetch.clh"
 #include "conv/winograd.clh"
 #include "conv/winograd_data.clh"
 #if BESIDE

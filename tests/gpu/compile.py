@@ -191,20 +191,12 @@ def expand_sources(root, folder):
     """Writes the sources as the library embeds them; returns their paths by name."""
     sys.path.insert(0, root)
     import embed  # of the folder under test
-    names = {os.path.relpath(path, root): path
-             for ending in ("cl", "clh") for path in glob.glob(os.path.join(root, "*", "*." + ending)) +
-             glob.glob(os.path.join(root, "*." + ending))}
-    headers = {}
-    for name, path in names.items():
-        if name.endswith(".clh"):
-            with open(path, encoding="utf-8") as header:
-                headers[name] = header.read()
     expanded = {}
-    for name, path in sorted(names.items()):
-        if name.endswith(".cl"):
-            expanded[name] = os.path.join(folder, name.replace("/", "_"))
-            with open(expanded[name], "w", encoding="utf-8") as target:
-                target.write(embed.expand(path, headers))
+    for path in sorted(glob.glob(os.path.join(root, "*", "*.cl"))):
+        name = os.path.relpath(path, root)
+        expanded[name] = os.path.join(folder, name.replace("/", "_"))
+        with open(expanded[name], "w", encoding="utf-8") as target:
+            target.write(embed.expand(path, root))
     return expanded
 
 
