@@ -10,6 +10,7 @@
  * Build option: V as in common.clh.
  */
 #include "common.clh"
+#include "fetch.clh"
 
 /* An entry of the table, as struct dd_weight_form in src/ops/weights.h. */
 struct form {
@@ -126,9 +127,13 @@ static inline void winograd_pair(const int tile, __global const vfloat *w, __glo
     vfloat taps[9 * V], lines[36 * V];
     load_taps(w, form, r, o, taps);
     u += ((size_t)(o / form.unit) * form.reduced + r) * V * form.unit + o % form.unit;
-    for (int k = 0; k < V; k++)
+    const int frequencies = (tile + 2) * (tile + 2);
+    for (int k = 0; k < V; k++) {
+        for (int f = 0; f < frequencies; f++) /* no run of lines long enough for the hardware to foresee */
+            PREFETCH(u + f * pitch + k * form.unit, 1);
         winograd_lines(tile, taps + k, lines + k);
-    for (int f = 0; f < (tile + 2) * (tile + 2); f++)
+    }
+    for (int f = 0; f < frequencies; f++)
         for (int k = 0; k < V; k++)
             u[f * pitch + k * form.unit] = lines[f * V + k];
 }

@@ -15,6 +15,7 @@
 #ifndef GROUP
 #define GROUP 1
 #endif
+#include "point/ahead.clh"
 #ifndef MAIN
 #define MAIN 1
 #endif
@@ -56,6 +57,7 @@ kernel void join_forward(global const vfloat *restrict z, global const vfloat *r
 #endif
     for (int p = begin; p < end; ++p) {
         vfloat value = DD_SPLAT(0.0f);
+        FETCH_AHEAD(o + base + p, 1); /* what is read, the hardware fetches as well by itself */
 #if MAIN
         value = fma(scale, z[base + p], shift);
 #endif

@@ -13,6 +13,7 @@
 #ifndef GROUP
 #define GROUP 1
 #endif
+#include "point/ahead.clh"
 #ifndef MAIN
 #define MAIN 1
 #endif
@@ -67,12 +68,14 @@ kernel void join_backward(global const vfloat *restrict g, global const vfloat *
 #define DD_ELEMENT(k, element)                                                                                         \
     {                                                                                                                  \
         const size_t i = first + (size_t)(element) * GROUP;                                                            \
+        FETCH_AHEAD(g + i, 0);                                                                                         \
         vfloat value = g[i];                                                                                           \
         DD_MAIN(k, i)                                                                                                  \
         DD_SIDE(k, i)                                                                                                  \
     }
 #if MAIN
 #define DD_MAIN(k, i)                                                                                                  \
+    FETCH_AHEAD(main_z + i, 0);                                                                                        \
     sum[0][k] += value;                                                                                                \
     sum[1][k] = fma(value, main_z[i] - mean, sum[1][k]);
 #else
@@ -86,6 +89,7 @@ kernel void join_backward(global const vfloat *restrict g, global const vfloat *
 #if SIDE
 #define DD_SIDE(k, i)                                                                                                  \
     {                                                                                                                  \
+        FETCH_AHEAD(side_z + i, 0);                                                                                    \
         const vfloat z = side_z[i];                                                                                    \
         DD_SIDE_MASK(z)                                                                                                \
         sum[2][k] += value;                                                                                            \
