@@ -188,12 +188,12 @@ __kernel DD_SINGLE void pointwise_backward(
         const int count = min(PIXELS, end - p0);
         for (int t = 0; t < TARGETS; t++) {
             load_gradient(dz + t * PIXELS, g + (size_t)t * pixels + p0, z + (size_t)t * pixels + p0, count, &how_dz, t);
-            for (int p = count; p < PIXELS; p++) /* the tail's blocks compute zeros that nobody stores */
-                dz[t * PIXELS + p] = DD_SPLAT(0.0f);
+            pad_chunk(dz + t * PIXELS, count);
         }
         for (int s = 0; s < SOURCES; s++) {
             const struct prologue how = load_prologue(prologue, scale, shift, s);
             load_pixels(xs + s * PIXELS, x + (size_t)s * in_pixels, p0, count, how);
+            pad_chunk(xs + s * PIXELS, count);
         }
         for (int s = 0; s < SOURCES; s += SIDE) {
             __global const vfloat *raw = x + (size_t)s * in_pixels;
@@ -217,8 +217,7 @@ __kernel DD_SINGLE void pointwise_backward(
                 for (int v = 0; v < V; v += BLOCK_VALUES) {
                     /* late in this chunk and needed early in one: the next is too near */
                     prefetch_gradient(g + p0 + 2 * PIXELS, second + p0 + 2 * PIXELS, pixels, call++);
-                    sweep(sums + t * STEP + s * V + v, STEP, (const float *)(xs + s * PIXELS) + v, dz + t * PIXELS,
-                          count);
+                    sweep(sums + t * STEP + s * V + v, STEP, (const float *)(xs + s * PIXELS) + v, dz + t * PIXELS);
                 }
     }
     for (int s = 0; store & STORE_SUMS && s < SOURCES; s++) {

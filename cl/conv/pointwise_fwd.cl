@@ -34,8 +34,7 @@ __kernel DD_SINGLE void pointwise_forward(__global const vfloat *restrict x, int
         for (int s = 0; s < SOURCES; s++) {
             const struct prologue how = load_prologue(prologue, scale, shift, s);
             load_input(xs + s * PIXELS, x + (size_t)s * pixels + p0, 1, count, how);
-            for (int p = count; p < PIXELS; p++) /* the tail's blocks compute what nobody stores */
-                xs[s * PIXELS + p] = DD_SPLAT(0.0f);
+            pad_chunk(xs + s * PIXELS, count);
         }
         for (int t = 0; t < TARGETS; t += SIDE)
             for (int p = 0; p < count; p += BLOCK) {
