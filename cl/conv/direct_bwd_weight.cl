@@ -54,7 +54,7 @@ INLINE void add_row(vfloat acc[SIDE][BLOCK_VALUES], const float *x, const vfloat
 {
     UNROLL for (int j = 0; j < SIDE - 1; j++)
         add_column(acc, x + j * SV, dz + j, 0, j + 1);
-    UNROLL_BY(2) for (size_t j = SIDE - 1; j < TARGET_W; j++)
+    UNROLL_BY(4) for (size_t j = SIDE - 1; j < TARGET_W; j++)
         add_column(acc, x + j * SV, dz + j, 0, SIDE);
     UNROLL for (int j = 0; j < SIDE - 1; j++)
         add_column(acc, x + (TARGET_W + j) * SV, dz + TARGET_W + j, j + 1, SIDE);
