@@ -38,9 +38,12 @@ __kernel DD_SINGLE void pointwise_forward(__global const vfloat *restrict x, int
         }
         for (int t = 0; t < TARGETS; t += SIDE)
             for (int p = 0; p < count; p += BLOCK) {
-                const size_t next = p0 + 2 * PIXELS + p; /* meanwhile the next but one comes in, a block at a time */
+                /* meanwhile the next but one comes in, a block at a time, and later ones of y, to be written */
+                const size_t next = p0 + 2 * PIXELS + p, later = p0 + 4 * PIXELS + p;
                 for (int s = t / SIDE; s < SOURCES; s += TARGETS / SIDE)
                     prefetch_lines((size_t)(x + (size_t)s * pixels + next), BLOCK_LINES);
+                for (int i = 0; i < SIDE; i++)
+                    prefetch_lines((size_t)(y + (size_t)(t + i) * pixels + later), BLOCK_LINES);
                 convolve_block(y + (size_t)t * pixels + p0 + p, pixels, count - p, SOURCES, w + t * SOURCES * V, xs + p,
                                p0 + p == begin, &moments[t]);
             }
