@@ -2,8 +2,9 @@
 """Turns kernel sources into one C file with the table of src/rt/kernels.h.
 
 Usage: embed.py OUTPUT.c ROOT FILE...
-FILE are paths of .cl and .clh files below ROOT. A line `#include "NAME.clh"` is replaced by that file's text, so that
-the library needs no source tree when it runs.
+FILE are paths of .cl and .clh files below ROOT, the latter so that the build knows of them. A line
+`#include "NAME.clh"`, in a header too, is replaced by the text of that file below ROOT, so that the library needs no
+source tree when it runs.
 """
 import os
 import re

@@ -91,7 +91,7 @@ static void plan_pixels(const struct dd_device_info *info, const struct dd_conv 
     plan->block_pixels = dd_div_up(row, dd_div_up(row, plan->block_pixels));
     /* 16 registers hold the sums of two blocks, or of one and three weights */
     plan->tap_group = plan->target.v == 16 || plan->block_targets == 1 ? dd_smaller(conv->kernel, 3) : 1;
-    plan->channel_unroll = plan->target.v < 16 ? 8 : plan->block_targets == 2 ? 2 : 4; /* as measured */
+    plan->channel_unroll = plan->target.v < 16 ? 8 : plan->block_targets == 2 ? 2 : 4; /* docs/performance.md */
     plan_slices(plan, plan->target.h,
                 dd_smaller(SLICES_PER_UNIT * dd_larger((int)info->compute_units, 1), MOST_SLICES));
 }
