@@ -16,19 +16,13 @@
 #define TAP_ROWS (TARGET_BLOCKS / BLOCK_TARGETS * ROWS * BLOCKS_PER_ROW * KERNEL) /* in a band and source block */
 #define SHARE ((BAND_LINES + TAP_ROWS - 1) / TAP_ROWS)
 #include "conv/direct.clh"
+#include "conv/moments.clh"
 
 #define BANDS ((TARGET_H + ROWS - 1) / ROWS)
 
-#define CHAINS 4 /* sums of a register block's pixels side by side: each addition waits for the one before */
-
-/* Sums around a shift, so that squares do not cancel (Chan, Golub, LeVeque 1983). */
-struct statistics {
-    vfloat shift, sum, square;
-};
-
-/* One register block: products, store at y, statistics. first: the slice's first values become the shift. */
+/* One register block: products, store at y, statistics if wanted. first: its first values are counted around. */
 INLINE void convolve(const int pixels, const float *band, __global const vfloat *restrict w,
-                     __global vfloat *restrict y, size_t y_step, struct statistics *stats, bool first,
+                     __global vfloat *restrict y, size_t y_step, struct moments *moments, bool wanted, bool first,
                      struct ahead *ahead)
 {
     const struct taps taps = {KERNEL, BAND_COLS * SV, KERNEL * SV, SV};
@@ -38,31 +32,23 @@ INLINE void convolve(const int pixels, const float *band, __global const vfloat 
     multiply(acc, pixels, KERNEL, band, w, taps, ahead);
     UNROLL for (int t = 0; t < BLOCK_TARGETS; t++) {
         if (first)
-            stats[t].shift = acc[t][0];
-        vfloat sum[CHAINS], square[CHAINS];
-        UNROLL for (int p = 0; p < pixels; p++) {
-            const vfloat d = acc[t][p] - stats[t].shift;
-            const int i = p % CHAINS;
-            sum[i] = p < CHAINS ? d : sum[i] + d;
-            square[i] = p < CHAINS ? d * d : fma(d, d, square[i]);
+            moments[t].around = acc[t][0];
+        if (wanted)
+            count_values(&moments[t], acc[t], pixels);
+        UNROLL for (int p = 0; p < pixels; p++)
             y[t * y_step + p] = acc[t][p];
-        }
-        UNROLL for (int i = 0; i < min(pixels, CHAINS); i++) {
-            stats[t].sum += sum[i];
-            stats[t].square += square[i];
-        }
     }
 }
 
 /*
  * x [SOURCE_BLOCKS][n][SOURCE_H][SOURCE_W][SV], scale and shift [SOURCE_BLOCKS][SV];
  * w [TARGET_BLOCKS][SOURCE_BLOCKS][TAPS][SV][V]; y [TARGET_BLOCKS][n][TARGET_H][TARGET_W][V];
- * partials [slices][3][TARGET_BLOCKS][V]: count, mean, sum of squared deviations, if want_partials.
+ * partials [slices][3][TARGET_BLOCKS][V]: count, mean, sum of squared deviations, if wanted.
  * Work-item i: bands i * bands_per_slice and on. Global size: slices.
  */
 __kernel DD_SINGLE void direct_forward(__global const sfloat *restrict x, int prologue, __global const sfloat *scale,
                                        __global const sfloat *shift, __global const vfloat *restrict w,
-                                       __global vfloat *restrict y, __global vfloat *partials, int want_partials, int n,
+                                       __global vfloat *restrict y, __global vfloat *partials, int wanted, int n,
                                        int bands_per_slice)
 {
     const int slice = get_global_id(0);
@@ -70,23 +56,22 @@ __kernel DD_SINGLE void direct_forward(__global const sfloat *restrict x, int pr
     const size_t x_step = (size_t)n * SOURCE_H * SOURCE_W;
     const size_t y_step = (size_t)n * TARGET_H * TARGET_W;
     sfloat band[SOURCE_BLOCKS * BAND_PIXELS];
-    struct statistics stats[TARGET_BLOCKS];
+    struct moments moments[TARGET_BLOCKS];
     struct prologue how[SOURCE_BLOCKS];
     int count = 0;
 
     for (int s = 0; s < SOURCE_BLOCKS; s++)
         how[s] = load_prologue(prologue, scale, shift, s);
-    for (int t = 0; t < TARGET_BLOCKS; t++)
-        stats[t].shift = stats[t].sum = stats[t].square = DD_SPLAT(0.0f);
+    clear_moments(moments, TARGET_BLOCKS);
     for (int b = begin; b < end; b++) {
         const int image = b / BANDS, y0 = b % BANDS * ROWS, rows = min(ROWS, TARGET_H - y0);
         int staged = 0; /* rows of the band, each shortly before its first use */
         const size_t next = (size_t)(x + ((size_t)image * SOURCE_H + (y0 + ROWS) * STRIDE + PAD) * SOURCE_W);
         struct ahead ahead = {{{next, x_step * sizeof(sfloat), BAND_LINES, SOURCE_BLOCKS}}, 1, 0, 0};
         for (int t = 0; t < TARGET_BLOCKS; t += BLOCK_TARGETS) {
-            struct statistics sums[BLOCK_TARGETS];
+            struct moments sums[BLOCK_TARGETS];
             for (int i = 0; i < BLOCK_TARGETS; i++)
-                sums[i] = stats[t + i];
+                sums[i] = moments[t + i];
             for (int r = 0; r < rows; r++) {
                 for (; staged < r * PIXEL_STEP + KERNEL; staged++)
                     for (int s = 0; s < SOURCE_BLOCKS; s++)
@@ -98,25 +83,20 @@ __kernel DD_SINGLE void direct_forward(__global const sfloat *restrict x, int pr
                     const bool first = b == begin && r == 0 && i == 0;
                     const int pixels = i < wide_blocks(TARGET_W) ? BLOCK_PIXELS : BLOCK_PIXELS - 1;
                     if (pixels == BLOCK_PIXELS)
-                        convolve(BLOCK_PIXELS, from, w + t * WEIGHTS_PER_TARGET, to, y_step, sums, first, &ahead);
+                        convolve(BLOCK_PIXELS, from, w + t * WEIGHTS_PER_TARGET, to, y_step, sums, wanted, first,
+                                 &ahead);
                     else
-                        convolve(BLOCK_PIXELS - 1, from, w + t * WEIGHTS_PER_TARGET, to, y_step, sums, first, &ahead);
+                        convolve(BLOCK_PIXELS - 1, from, w + t * WEIGHTS_PER_TARGET, to, y_step, sums, wanted, first,
+                                 &ahead);
                     from += pixels * PIXEL_STEP * SV;
                     to += pixels;
                 }
             }
             for (int i = 0; i < BLOCK_TARGETS; i++)
-                stats[t + i] = sums[i];
+                moments[t + i] = sums[i];
         }
         count += rows * TARGET_W;
     }
-    if (!want_partials)
-        return;
-    partials += (size_t)slice * 3 * TARGET_BLOCKS;
-    for (int t = 0; t < TARGET_BLOCKS; t++) {
-        const vfloat mean = stats[t].sum / (float)count;
-        partials[t] = DD_SPLAT((float)count);
-        partials[TARGET_BLOCKS + t] = stats[t].shift + mean;
-        partials[2 * TARGET_BLOCKS + t] = DD_RELU(fma(-mean, stats[t].sum, stats[t].square));
-    }
+    if (wanted)
+        write_moments(partials + (size_t)slice * 3 * TARGET_BLOCKS, TARGET_BLOCKS, count, moments);
 }

@@ -4,15 +4,16 @@
 
 #include <stdio.h>
 
+#include "base/integer.h"
+
 enum {
     SLICES_PER_UNIT = 4, /* work-items per compute unit: each leaves a weight gradient to add up */
     PIXELS_LEAST = 256,  /* of a slice: below that the slice's own weight gradient costs more than its pixels */
     MOST_SLICES = 512,
     LARGEST_PARTS = 32 << 20,     /* bytes of weight gradient slices in the workspace */
-    VALUES = 8,                   /* pixels, or channels, of a register block of vectors of 16, or of one block; ... */
-    VALUES_NARROW = 4,            /* ... of two blocks of shorter ones, which 16 registers hold */
-    FORWARD_CHUNK = 8,            /* pixels of a chunk: while one is computed, the next is fetched, so that ... */
-    BACKWARD_CHUNK = 16,          /* ... short ones keep the memory busy throughout */
+    SUMS = 16,                    /* of a register block: two steps of multiply-adds cover the latency of one; ... */
+    SUMS_NARROW = 8,              /* ... with shorter vectors than 16, where there are 16 registers */
+    CHUNK = 16,                   /* pixels: while one is computed, the next is fetched, which keeps memory busy */
     LARGEST_WEIGHTS = 128 * 1024, /* bytes of a weight gradient in private memory */
 };
 
@@ -35,27 +36,26 @@ int dd_pointwise_slices(const struct dd_device_info *info, const struct dd_conv 
 
 /* Pixels or channels of a register block of so many blocks of channels. */
 static int block_values(int v, int side) {
-    return v >= 16 || side == 1 ? VALUES : VALUES_NARROW;
+    return (v >= 16 ? SUMS : SUMS_NARROW) / side;
 }
 
-int dd_pointwise_block_options(char *options, size_t size, const struct dd_conv *conv, enum dd_conv_direction direction,
-                               int chunk) {
+int dd_pointwise_block_options(char *options, size_t size, const struct dd_conv *conv,
+                               enum dd_conv_direction direction) {
     const int v = conv->out.v, sources = dd_shape_blocks(conv->in), targets = dd_shape_blocks(conv->out);
     if (direction == DD_CONV_FORWARD) {
         const int side = dd_conv_side_by_side(targets);
-        return snprintf(options, size, " -DPIXELS=%d -DSIDE=%d -DBLOCK=%d", chunk, side, block_values(v, side));
+        return snprintf(options, size, " -DPIXELS=%d -DSIDE=%d -DBLOCK=%d", CHUNK, side, block_values(v, side));
     }
     const int side = dd_conv_side_by_side(sources), wide = dd_conv_side_by_side(targets);
-    return snprintf(options, size, " -DPIXELS=%d -DSIDE=%d -DBLOCK=%d -DBLOCK_TARGETS=%d -DBLOCK_VALUES=%d", chunk,
-                    side, block_values(v, side), wide, wide == 1 ? v : block_values(v, wide));
+    return snprintf(options, size, " -DPIXELS=%d -DSIDE=%d -DBLOCK=%d -DBLOCK_TARGETS=%d -DBLOCK_VALUES=%d", CHUNK,
+                    side, block_values(v, side), wide, dd_smaller(v, block_values(v, wide)));
 }
 
 /* The build options of both kernels' heads. */
 static void write_options(char *options, size_t size, const struct dd_conv *conv, enum dd_conv_direction direction) {
     int used = snprintf(options, size, "-DV=%d -DSOURCES=%d -DTARGETS=%d -DSTRIDE=%d", conv->out.v,
                         dd_shape_blocks(conv->in), dd_shape_blocks(conv->out), conv->stride);
-    used += dd_pointwise_block_options(options + used, size - (size_t)used, conv, direction,
-                                       direction == DD_CONV_FORWARD ? FORWARD_CHUNK : BACKWARD_CHUNK);
+    used += dd_pointwise_block_options(options + used, size - (size_t)used, conv, direction);
     if (conv->stride > 1)
         snprintf(options + used, size - (size_t)used, " -DIN_H=%d -DIN_W=%d -DOUT_H=%d -DOUT_W=%d", conv->in.h,
                  conv->in.w, conv->out.h, conv->out.w);

@@ -12,9 +12,9 @@ bool dd_pointwise_supports(const struct dd_device_info *info, const struct dd_co
 int dd_pointwise_slices(const struct dd_device_info *info, const struct dd_conv *conv);
 
 /** The build options of cl/conv/pointwise_block.clh for this convolution's forward pass, or for that of both gradients,
- * with a space before each; chunk: its PIXELS. The length, as snprintf. */
-int dd_pointwise_block_options(char *options, size_t size, const struct dd_conv *conv, enum dd_conv_direction direction,
-                               int chunk);
+ * with a space before each. The length, as snprintf. */
+int dd_pointwise_block_options(char *options, size_t size, const struct dd_conv *conv,
+                               enum dd_conv_direction direction);
 
 dd_status dd_pointwise_forward(dd_device *device, const struct dd_conv *conv, const struct dd_conv_forward_args *args,
                                struct dd_launches *list);

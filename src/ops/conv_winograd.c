@@ -16,8 +16,6 @@
 #include "ops/conv_pointwise.h"
 #include "ops/winograd_blocking.h"
 
-enum { SIDE_CHUNK = 16 }; /* pixels of a convolution taken along at a time; 8 and 32 were slower, by little */
-
 /* Bits of the kernels' flags, as in conv/winograd.clh */
 enum { AFFINE = 1, AFFINE_RELU = 2, NORM = 4, GRADIENT_RELU = 8, PARTIALS = 16 };
 
@@ -149,7 +147,7 @@ static int side_options(char *options, size_t size, int used, const struct dd_co
                         enum dd_conv_direction direction) {
     const struct dd_conv side = dd_conv_beside(conv);
     used += snprintf(options + used, size - (size_t)used, " -DBESIDE=1");
-    return used + dd_pointwise_block_options(options + used, size - (size_t)used, &side, direction, SIDE_CHUNK);
+    return used + dd_pointwise_block_options(options + used, size - (size_t)used, &side, direction);
 }
 
 static int affine_flags(const struct dd_affine *affine) {
