@@ -1,9 +1,8 @@
 /*
- * Batch normalisation, backward: the two reductions, and the vectors of dz = k1 * g + k2 * z + k3 (ops/op.h).
+ * Batch normalisation, backward: its two reductions, which finish/backward.cl merges.
  *
  * bn_backward_partials  reads g and z [C/V][N*H*W][V] once, contiguously; one work-group of GROUP work-items per
  *                       (block, slice).
- * bn_backward_finish    one work-item per channel adds the slices in order.
  *
  * Build options: V as in common.clh; GROUP as in norm/bn_fwd.cl; MASK 1: g counts only where
  * mask_scale * z + mask_shift > 0.
@@ -100,30 +99,4 @@ kernel void bn_backward_partials(global const vfloat *restrict g, global const v
         out[0] = total_g;
         out[blocks] = total_gz;
     }
-}
-
-/* All vectors are [C padded]; gate is the first argument; padding channels get zeros. */
-kernel void bn_backward_finish(float gate, global const float *restrict sums, int slices, int channels, int padded,
-                               float pixels, global const float *restrict gamma, global const float *restrict mean,
-                               global const float *restrict invstd, global float *restrict dgamma,
-                               global float *restrict dbeta, global float *restrict k1, global float *restrict k2,
-                               global float *restrict k3)
-{
-    const int c = get_global_id(0);
-    if (c >= padded)
-        return;
-    float sum_g = 0.0f, sum_gz = 0.0f;
-    for (int slice = 0; slice < slices; ++slice) {
-        global const float *in = sums + (size_t)slice * 2 * padded + c;
-        sum_g += in[0];
-        sum_gz += in[padded];
-    }
-    float factor = c < channels ? gate : 0.0f;
-    float a = gamma[c] * invstd[c], by_gamma = invstd[c] * sum_gz;
-    float by_z = -a * invstd[c] * by_gamma / pixels;
-    dgamma[c] = factor * by_gamma;
-    dbeta[c] = factor * sum_g;
-    k1[c] = factor * a;
-    k2[c] = factor * by_z;
-    k3[c] = factor * fma(-by_z, mean[c], -a * sum_g / pixels);
 }

@@ -1,8 +1,7 @@
 /*
- * Batch normalisation, forward: statistics of slices, their merging, and scale and shift for inference.
+ * Batch normalisation, forward: statistics of slices, which finish/forward.cl merges; scale and shift for inference.
  *
  * bn_partials   reads z [C/V][N*H*W][V] once, contiguously; one work-group of GROUP work-items per (block, slice).
- * bn_finish     one work-item per channel walks the slices in order (Chan, Golub, LeVeque 1979).
  * bn_inference  one work-item per channel.
  *
  * Build options: V as in common.clh; GROUP, work-items of a group: a power of two, 1 on CPUs (no local memory then).
@@ -109,43 +108,6 @@ kernel void bn_partials(global const vfloat *restrict z, int pixels, int slices,
         out[blocks] = base + mean;
         out[2 * blocks] = m2;
     }
-}
-
-/*
- * All vectors are [C padded]. gate is the first argument: 0 makes the layer's output and gradient vanish.
- * The variance that normalises is the biased one, the running variance takes the unbiased one.
- */
-kernel void bn_finish(float gate, global const float *restrict sums, int slices, int channels, int padded,
-                      global const float *restrict gamma, global const float *restrict beta,
-                      global float *restrict running_mean, global float *restrict running_var,
-                      global float *restrict batch_mean, global float *restrict batch_invstd,
-                      global float *restrict scale, global float *restrict shift, float epsilon, float keep, float gain)
-{
-    const int c = get_global_id(0);
-    if (c >= padded)
-        return;
-    /* as in bn_partials, relative to a value near the mean: that of the first slice */
-    const float base = sums[c] > 0.0f ? sums[padded + c] : 0.0f;
-    float n = 0.0f, mean = 0.0f, m2 = 0.0f;
-    for (int slice = 0; slice < slices; ++slice) {
-        global const float *in = sums + (size_t)slice * 3 * padded + c;
-        float other_n = in[0], both = n + other_n;
-        if (other_n > 0.0f) {
-            float delta = in[padded] - base - mean, share = other_n / both;
-            mean = fma(delta, share, mean);
-            m2 = fma(delta * delta, n * share, m2 + in[2 * padded]);
-            n = both;
-        }
-    }
-    mean += base;
-    float invstd = 1.0f / sqrt(m2 / max(n, 1.0f) + epsilon);
-    float a = gamma[c] * invstd;
-    batch_mean[c] = mean;
-    batch_invstd[c] = invstd;
-    scale[c] = c < channels ? gate * a : 0.0f;
-    shift[c] = c < channels ? gate * fma(-mean, a, beta[c]) : 0.0f;
-    running_mean[c] = fma(gain, mean, keep * running_mean[c]);
-    running_var[c] = fma(gain, m2 / max(n - 1.0f, 1.0f), keep * running_var[c]);
 }
 
 kernel void bn_inference(int count, global const float *restrict gamma, global const float *restrict beta,

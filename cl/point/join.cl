@@ -83,22 +83,6 @@ kernel void join_forward(global const vfloat *restrict z, global const vfloat *r
     }
 }
 
-/* value with the lanes of channels from `channels` on set to 0 */
-static vfloat clear_padding(vfloat value, int channels, int block)
-{
-#if V == 1
-    return value;
-#else
-    if ((block + 1) * V <= channels)
-        return value;
-    float lanes[V];
-    DD_CAT(vstore, V)(value, 0, lanes);
-    for (int k = 0; k < V; ++k)
-        lanes[k] = block * V + k < channels ? lanes[k] : 0.0f;
-    return DD_CAT(vload, V)(0, lanes);
-#endif
-}
-
 /*
  * dx [C/V][rows = N*h][w][V]: g [..][N][out_h][out_w][V] where row and column are multiples of stride (and keep, of dx's
  * shape, is positive), else 0 or, SPACED, unwritten.

@@ -64,15 +64,6 @@ dd_status dd_bn_partials(dd_device *device, struct dd_shape shape, cl_mem z, str
                   DD_MEM(partials.sums));
 }
 
-dd_status dd_bn_finish(dd_device *device, int channels, int padded, struct dd_partials partials,
-                       const struct dd_bn_vectors *bn, float keep, float gain, float gate, struct dd_launches *list) {
-    struct dd_kernel_spec spec = channels_spec("norm/bn_fwd.cl", "bn_finish", padded);
-    return DD_ADD(list, device, &spec, DD_FLOAT(gate), DD_MEM(partials.sums), DD_INT(partials.slices), DD_INT(channels),
-                  DD_INT(padded), DD_MEM(bn->gamma), DD_MEM(bn->beta), DD_MEM(bn->running_mean),
-                  DD_MEM(bn->running_var), DD_MEM(bn->mean), DD_MEM(bn->invstd), DD_MEM(bn->scale), DD_MEM(bn->shift),
-                  DD_FLOAT(DD_BN_EPSILON), DD_FLOAT(keep), DD_FLOAT(gain));
-}
-
 dd_status dd_bn_inference(dd_device *device, int count, const struct dd_bn_vectors *bn, struct dd_launches *list) {
     struct dd_kernel_spec spec = channels_spec("norm/bn_fwd.cl", "bn_inference", count);
     return DD_ADD(list, device, &spec, DD_INT(count), DD_MEM(bn->gamma), DD_MEM(bn->beta), DD_MEM(bn->running_mean),
@@ -94,13 +85,4 @@ dd_status dd_bn_backward_partials(dd_device *device, struct dd_shape shape, cons
     return DD_ADD(list, device, &spec, DD_MEM(gradient->g), DD_MEM(gradient->z), DD_MEM(mean),
                   DD_AFFINE_ARGS(&gradient->relu), DD_INT(dd_shape_pixels(shape)), DD_INT(partials.slices),
                   DD_MEM(partials.sums));
-}
-
-dd_status dd_bn_backward_finish(dd_device *device, int channels, int padded, size_t pixels, struct dd_partials partials,
-                                const struct dd_bn_vectors *bn, float gate, cl_mem dgamma, cl_mem dbeta, cl_mem k1,
-                                cl_mem k2, cl_mem k3, struct dd_launches *list) {
-    struct dd_kernel_spec spec = channels_spec("norm/bn_bwd.cl", "bn_backward_finish", padded);
-    return DD_ADD(list, device, &spec, DD_FLOAT(gate), DD_MEM(partials.sums), DD_INT(partials.slices), DD_INT(channels),
-                  DD_INT(padded), DD_FLOAT(pixels), DD_MEM(bn->gamma), DD_MEM(bn->mean), DD_MEM(bn->invstd),
-                  DD_MEM(dgamma), DD_MEM(dbeta), DD_MEM(k1), DD_MEM(k2), DD_MEM(k3));
 }

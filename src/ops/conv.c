@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ops/finish.h"
+
 const char *const dd_conv_direction_names[DD_CONV_DIRECTIONS] = {"forward", "backward data", "backward weights"};
 
 static const struct dd_conv_algorithm *const algorithms[] = {
@@ -71,19 +73,13 @@ struct dd_conv dd_conv_beside(const struct dd_conv *conv) {
     return dd_conv_make(conv->in, conv->out.c, conv->out.v, 1, 1, 0);
 }
 
-dd_status dd_conv_reduce_weights(dd_device *device, const struct dd_conv *conv, cl_mem workspace, size_t first,
-                                 int slices, cl_mem dw, struct dd_launches *list) {
-    char options[32];
-    snprintf(options, sizeof options, "-DV=%d -DSV=%d", conv->out.v, conv->in.v);
-    const struct dd_kernel_spec spec = {.source = "conv/weight_reduce.cl",
-                                        .kernel = "weight_reduce",
-                                        .options = options,
-                                        .label = "weight_reduce",
-                                        .dims = 3, /* taps and pairs of channel blocks */
-                                        .global = {(size_t)conv->kernel * conv->kernel,
-                                                   (size_t)dd_shape_blocks(conv->in),
-                                                   (size_t)dd_shape_blocks(conv->out)},
-                                        .local = {1, 1, 1}};
-    return DD_ADD(list, device, &spec, DD_MEM(workspace), DD_INT(first), DD_MEM(dw), DD_INT(slices), DD_INT(conv->in.c),
-                  DD_INT(conv->out.c));
+dd_status dd_conv_add_slices(dd_device *device, const struct dd_conv *conv,
+                             const struct dd_conv_backward_weights_args *args, size_t first, int slices,
+                             struct dd_launches *list) {
+    const struct dd_weight_sum sum = {
+        .conv = *conv, .workspace = args->workspace, .dw = args->dw, .first = first, .slices = slices};
+    if (args->finish == NULL)
+        return dd_finish_backward(device, &(struct dd_backward_finish){.sums = {sum}, .sum_count = 1}, 1.0f, list);
+    args->finish->sums[args->finish->sum_count++] = sum;
+    return DD_OK;
 }

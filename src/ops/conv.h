@@ -18,6 +18,8 @@ struct dd_conv {
     int kernel, stride, pad;
 };
 
+struct dd_backward_finish; /* ops/finish.h */
+
 enum dd_conv_direction { DD_CONV_FORWARD, DD_CONV_BACKWARD_DATA, DD_CONV_BACKWARD_WEIGHTS, DD_CONV_DIRECTIONS };
 
 /** "forward", "backward data", "backward weights". */
@@ -66,6 +68,8 @@ struct dd_conv_backward_weights_args {
     struct dd_gradient dz;
     cl_mem dw; /* written whole, padding 0 */
     cl_mem workspace;
+    struct dd_backward_finish *finish; /* takes what is left to do where slices of dw are to be added up, and leaves the
+                                          workspace alone until then; NULL: it is done at once */
 };
 
 struct dd_conv_needs {
@@ -143,10 +147,22 @@ static inline int dd_conv_side_by_side(int blocks) {
 /** Of w in device order. */
 size_t dd_conv_weight_bytes(const struct dd_conv *conv);
 
+/** The arguments of a weight gradient that is made before the data gradient, which may make its form in the workspace.
+ */
+static inline struct dd_conv_backward_weights_args
+dd_conv_weights_before_data(const struct dd_conv_backward_weights_args *weights,
+                            const struct dd_conv_backward_data_args *data) {
+    struct dd_conv_backward_weights_args args = *weights;
+    if (data->form == NULL)
+        args.finish = NULL;
+    return args;
+}
+
 /** For algorithms that make weight gradients in slices, each in dw's order, from vector `first` of the workspace on:
- * appends the launch that adds them up. */
-dd_status dd_conv_reduce_weights(dd_device *device, const struct dd_conv *conv, cl_mem workspace, size_t first,
-                                 int slices, cl_mem dw, struct dd_launches *list);
+ * adds them up, or leaves that to args->finish. */
+dd_status dd_conv_add_slices(dd_device *device, const struct dd_conv *conv,
+                             const struct dd_conv_backward_weights_args *args, size_t first, int slices,
+                             struct dd_launches *list);
 
 extern const struct dd_conv_algorithm dd_conv_gemm;     /* conv_gemm.c: im2col + CLBlast, every device and shape */
 extern const struct dd_conv_algorithm dd_conv_direct;   /* conv_direct.c: register-blocked vector kernels */

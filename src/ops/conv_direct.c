@@ -298,7 +298,7 @@ static dd_status backward_weights(dd_device *device, const struct dd_conv *conv,
     DD_TRY(DD_ADD(list, device, &spec, DD_MEM(args->x), DD_INT(dd_affine_kind(&args->prologue)),
                   DD_AFFINE_ARGS(&args->prologue), DD_MEM(dz->g), DD_MEM(dz->z), DD_INT(dd_gradient_kind(dz)),
                   DD_GRADIENT_ARGS(dz), DD_MEM(args->workspace), DD_INT(conv->in.n), DD_INT(plan.bands_per_slice)));
-    return dd_conv_reduce_weights(device, conv, args->workspace, 0, plan.slices, args->dw, list);
+    return dd_conv_add_slices(device, conv, args, 0, plan.slices, list);
 }
 
 /* Both gradients: in one pass where that is built, else one after the other. */
@@ -311,7 +311,8 @@ static dd_status backward(dd_device *device, const struct dd_conv *conv, const s
         DD_TRY(dd_weight_have(device, &transposed, data->w, data->form, data->workspace, list, &w));
         return dd_pointwise_backward(device, conv, w, data, weights, list);
     }
-    DD_TRY(backward_weights(device, conv, weights, list));
+    const struct dd_conv_backward_weights_args first = dd_conv_weights_before_data(weights, data);
+    DD_TRY(backward_weights(device, conv, &first, list));
     return backward_data(device, conv, data, list);
 }
 

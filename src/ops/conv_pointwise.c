@@ -119,5 +119,5 @@ dd_status dd_pointwise_backward(dd_device *device, const struct dd_conv *conv, c
                   DD_MEM(data->dx), DD_INT(store_kind(data)), DD_MEM(data->mean), DD_MEM(data->sums.sums),
                   DD_MEM(weights->workspace), DD_INT(first), DD_INT(dd_shape_pixels(conv->out)),
                   DD_INT(dd_shape_pixels(conv->in))));
-    return dd_conv_reduce_weights(device, conv, weights->workspace, first, (int)spec.global[0], weights->dw, list);
+    return dd_conv_add_slices(device, conv, weights, first, (int)spec.global[0], list);
 }

@@ -264,7 +264,7 @@ static dd_status backward_weights(dd_device *device, const struct dd_conv *conv,
     DD_TRY(DD_ADD(list, device, &spec, DD_MEM(args->x), DD_AFFINE_ARGS(&args->prologue), DD_MEM(dz->g),
                   DD_MEM(gradient_z(dz)), DD_GRADIENT_ARGS(dz), DD_MEM(args->workspace), DD_INT(0), DD_INT(conv->in.n),
                   DD_INT(b.bands_per_slice), DD_INT(affine_flags(&args->prologue) | gradient_flags(dz))));
-    return dd_conv_reduce_weights(device, conv, args->workspace, 0, b.slices, args->dw, list);
+    return dd_conv_add_slices(device, conv, args, 0, b.slices, list);
 }
 
 /* Both gradients in one kernel, for which dd_winograd_block_both has found b and w. */
@@ -322,11 +322,12 @@ static dd_status backward(dd_device *device, const struct dd_conv *conv, const s
     struct dd_winograd_data b;
     struct dd_winograd_weights w;
     if (!dd_winograd_block_both(&device->info, conv, &b, &w)) {
-        DD_TRY(backward_weights(device, conv, weights, list));
+        const struct dd_conv_backward_weights_args first = dd_conv_weights_before_data(weights, data);
+        DD_TRY(backward_weights(device, conv, &first, list));
         return backward_data(device, conv, data, list);
     }
     DD_TRY(fused_backward(device, conv, data, weights, &b, &w, NULL, list));
-    return dd_conv_reduce_weights(device, conv, data->workspace, fused_offset(conv), w.slices, weights->dw, list);
+    return dd_conv_add_slices(device, conv, weights, fused_offset(conv), w.slices, list);
 }
 
 static dd_status backward_with(dd_device *device, const struct dd_conv *conv,
@@ -339,9 +340,8 @@ static dd_status backward_with(dd_device *device, const struct dd_conv *conv,
     struct dd_winograd_weights w;
     dd_winograd_block_both(&device->info, conv, &b, &w);
     DD_TRY(fused_backward(device, conv, data, weights, &b, &w, side_data, list));
-    DD_TRY(dd_conv_reduce_weights(device, conv, data->workspace, fused_offset(conv), w.slices, weights->dw, list));
-    return dd_conv_reduce_weights(device, &side, data->workspace, side_offset(conv, &w), w.slices, side_weights->dw,
-                                  list);
+    DD_TRY(dd_conv_add_slices(device, conv, weights, fused_offset(conv), w.slices, list));
+    return dd_conv_add_slices(device, &side, side_weights, side_offset(conv, &w), w.slices, list);
 }
 
 /* A kernel of both directions needs equally many blocks in any case. */

@@ -21,12 +21,20 @@ static struct dd_gradient raw_gradient(const struct dd_plan *plan, int conv, cl_
     return gradient;
 }
 
-/** BN backward's finish for convolution conv from partial sums. */
-static dd_status add_finish(struct dd_plan *plan, int conv, struct dd_partials partials, struct dd_launches *list) {
-    const struct dd_shape shape = plan->layout.shapes[conv].out;
+/** Has the batch norm of convolution conv merged from partial sums. */
+static void want_layer(const struct dd_plan *plan, int conv, struct dd_partials partials,
+                       struct dd_backward_finish *finish) {
     const struct dd_bn_views *bn = &plan->store.bn[conv];
-    return dd_bn_backward_finish(plan->device, shape.c, dd_shape_padded_c(shape), dd_shape_pixels(shape), partials,
-                                 &bn->vectors, 1.0f, bn->dgamma, bn->dbeta, bn->k1, bn->k2, bn->k3, list);
+    finish->layers[finish->layer_count++] = (struct dd_backward_layer){.shape = plan->layout.shapes[conv].out,
+                                                                       .partials = partials,
+                                                                       .gamma = bn->vectors.gamma,
+                                                                       .mean = bn->vectors.mean,
+                                                                       .invstd = bn->vectors.invstd,
+                                                                       .dgamma = bn->dgamma,
+                                                                       .dbeta = bn->dbeta,
+                                                                       .k1 = bn->k1,
+                                                                       .k2 = bn->k2,
+                                                                       .k3 = bn->k3};
 }
 
 /** What a join's backward reduces for the batch norm of convolution conv. */
@@ -90,21 +98,33 @@ static struct conv_backward backward_args(const struct dd_plan *plan, int conv, 
     return args;
 }
 
-/** Weight gradient and data gradient of convolution conv from dz, and the finish of the BN before it if that is due. */
-static dd_status add_conv_backward(struct dd_plan *plan, int conv, struct dd_gradient dz,
-                                   const struct conv_input *input, struct dd_launches *list) {
+/** Weight gradient and data gradient of convolution conv from dz; what they, and the BN before it if that is due, leave
+ * to be merged goes to finish. */
+static dd_status add_gradients(struct dd_plan *plan, int conv, struct dd_gradient dz, const struct conv_input *input,
+                               struct dd_backward_finish *finish, struct dd_launches *list) {
     const struct dd_conv *shape = &plan->layout.shapes[conv];
     const struct dd_conv_algorithm *data_by = plan->choice.algorithm[conv][DD_CONV_BACKWARD_DATA],
                                    *weights_by = plan->choice.algorithm[conv][DD_CONV_BACKWARD_WEIGHTS];
-    const struct conv_backward args = backward_args(plan, conv, dz, input);
+    struct conv_backward args = backward_args(plan, conv, dz, input);
     if (args.both) {
+        args.weights.finish = finish;
         DD_TRY(data_by->backward(plan->device, shape, &args.data, &args.weights, list));
     } else {
         DD_TRY(weights_by->backward_weights(plan->device, shape, &args.weights, list));
         if (input->dx != NULL)
             DD_TRY(data_by->backward_data(plan->device, shape, &args.data, list));
     }
-    return args.data.mask_z != NULL ? add_finish(plan, input->from.bn, args.data.sums, list) : DD_OK;
+    if (args.data.mask_z != NULL)
+        want_layer(plan, input->from.bn, args.data.sums, finish);
+    return DD_OK;
+}
+
+/** The same with the merges. */
+static dd_status add_conv_backward(struct dd_plan *plan, int conv, struct dd_gradient dz,
+                                   const struct conv_input *input, struct dd_launches *list) {
+    struct dd_backward_finish finish = {.sum_count = 0};
+    DD_TRY(add_gradients(plan, conv, dz, input, &finish, list));
+    return dd_finish_backward(plan->device, &finish, 1.0f, list);
 }
 
 /* A unit's backward at work. */
@@ -143,11 +163,13 @@ static dd_status add_dropped(struct dd_plan *plan, const struct unit_backward *b
     const struct dd_unit *unit = &plan->net->units[b->u];
     const struct conv_input input = {.from = {.x = plan->tensors[plan->layout.units[b->u].dropped], .bn = -1},
                                      .dx = plan->tensors[plan->layout.units[b->u].inner[1]]};
+    struct dd_backward_finish finish = {.sum_count = 0};
     struct dd_partials sums;
     const int conv = unit->primary[1].bn;
-    DD_TRY(add_conv_backward(plan, conv, raw_gradient(plan, conv, g, false), &input, b->list));
+    DD_TRY(add_gradients(plan, conv, raw_gradient(plan, conv, g, false), &input, &finish, b->list));
     DD_TRY(dd_plan_drop_unit_backward(plan, b->u, input.dx, &sums, b->list));
-    return add_finish(plan, unit->primary[0].bn, sums, b->list);
+    want_layer(plan, unit->primary[0].bn, sums, &finish);
+    return dd_finish_backward(plan->device, &finish, 1.0f, b->list);
 }
 
 /** Primary convolution j: adds to dx if it is the first, else writes the gradient before it. *g: the gradient behind
@@ -175,12 +197,16 @@ static dd_status add_pair(struct dd_plan *plan, const struct unit_backward *b, c
     const int conv = unit->primary[0].bn, side = unit->shortcut.bn;
     const struct conv_input input = {.from = b->input, .dx = b->dx, .accumulate = true, .last = true},
                             side_input = {.from = b->input, .dx = b->dx};
-    const struct conv_backward args = backward_args(plan, conv, raw_gradient(plan, conv, g, false), &input),
-                               side_args = backward_args(plan, side, shortcut_gradient(plan, b), &side_input);
+    struct dd_backward_finish finish = {.sum_count = 0};
+    struct conv_backward args = backward_args(plan, conv, raw_gradient(plan, conv, g, false), &input),
+                         side_args = backward_args(plan, side, shortcut_gradient(plan, b), &side_input);
+    args.weights.finish = side_args.weights.finish = &finish;
     DD_TRY(plan->choice.algorithm[conv][DD_CONV_BACKWARD_DATA]->backward_with(
         plan->device, &plan->layout.shapes[conv], &args.data, &args.weights, &side_args.data, &side_args.weights,
         b->list));
-    return args.data.mask_z != NULL ? add_finish(plan, b->input.bn, args.data.sums, b->list) : DD_OK;
+    if (args.data.mask_z != NULL)
+        want_layer(plan, b->input.bn, args.data.sums, &finish);
+    return dd_finish_backward(plan->device, &finish, 1.0f, b->list);
 }
 
 /** The reductions of the unit's join and the finishes of the batch norms that end in it; none are left to do where the
@@ -188,6 +214,7 @@ static dd_status add_pair(struct dd_plan *plan, const struct unit_backward *b, c
 static dd_status add_join(struct dd_plan *plan, const struct unit_backward *b, int *gate_launch) {
     const struct dd_unit *unit = &plan->net->units[b->u];
     const int last = unit->primary[unit->convs - 1].bn;
+    struct dd_backward_finish finish = {.sum_count = 0};
     struct dd_join_sums main = {0}, side = {0};
     if (b->gate)
         main = join_sums(plan, last, false, plan->partials);
@@ -196,11 +223,14 @@ static dd_status add_join(struct dd_plan *plan, const struct unit_backward *b, i
             join_sums(plan, unit->shortcut.bn, unit->shortcut_op == DD_SHORTCUT_OP_CONV_BN_RELU, plan->side_partials);
     if (main.z != NULL || side.z != NULL)
         DD_TRY(dd_join_backward(plan->device, plan->layout.shapes[last].out, b->g, &main, &side, b->list));
-    if (b->gate) {
-        DD_TRY(add_finish(plan, last, main.partials, b->list));
+    if (main.z != NULL)
+        want_layer(plan, last, main.partials, &finish);
+    if (side.z != NULL)
+        want_layer(plan, unit->shortcut.bn, side.partials, &finish);
+    DD_TRY(dd_finish_backward(plan->device, &finish, 1.0f, b->list));
+    if (b->gate)
         *gate_launch = b->list->count - 1;
-    }
-    return side.z != NULL ? add_finish(plan, unit->shortcut.bn, side.partials, b->list) : DD_OK;
+    return DD_OK;
 }
 
 /** Whether unit u's first primary convolution has its stride, and an algorithm that adds to every stride-th pixel. */
@@ -271,7 +301,9 @@ static dd_status build_stem(struct dd_plan *plan, struct dd_launches *list) {
     }
     const struct dd_join_sums sums = join_sums(plan, 0, false, plan->partials);
     DD_TRY(dd_join_backward(plan->device, raw, g, &sums, &(struct dd_join_sums){0}, list));
-    DD_TRY(add_finish(plan, 0, sums.partials, list));
+    struct dd_backward_finish finish = {.sum_count = 0};
+    want_layer(plan, 0, sums.partials, &finish);
+    DD_TRY(dd_finish_backward(plan->device, &finish, 1.0f, list));
     const struct conv_input input = {.from = {.x = plan->tensors[layout->images], .bn = -1}};
     return add_conv_backward(plan, 0, raw_gradient(plan, 0, g, false), &input, list);
 }

@@ -42,16 +42,21 @@ static struct dd_conv_forward_args forward_args(const struct dd_plan *plan, int 
     return args;
 }
 
+/** The merge of what convolution conv has left in partials. */
+static struct dd_forward_layer layer_of(const struct dd_plan *plan, int conv, enum dd_pass_mode mode,
+                                        struct dd_partials partials) {
+    struct dd_forward_layer layer = {.shape = plan->layout.shapes[conv].out, .partials = partials};
+    statistics_rule(plan, mode, conv, &layer.vectors, &layer.keep, &layer.gain);
+    return layer;
+}
+
 /** Scale and shift of convolution conv's batch norm, unless they come from the running statistics. */
 static dd_status add_finish(struct dd_plan *plan, int conv, enum dd_pass_mode mode, struct dd_partials partials,
                             struct dd_launches *list) {
     if (partials.sums == NULL)
         return DD_OK;
-    const struct dd_shape shape = plan->layout.shapes[conv].out;
-    struct dd_bn_vectors vectors;
-    float keep, gain;
-    statistics_rule(plan, mode, conv, &vectors, &keep, &gain);
-    return dd_bn_finish(plan->device, shape.c, dd_shape_padded_c(shape), partials, &vectors, keep, gain, 1.0f, list);
+    const struct dd_forward_layer layer = layer_of(plan, conv, mode, partials);
+    return dd_finish_forward(plan->device, &layer, 1, 1.0f, list);
 }
 
 /** The shortcut's convolution alone, cut as it is beside the first one where that takes it along (dd_unit_pairs):
@@ -90,8 +95,11 @@ static dd_status add_conv_pair(struct dd_plan *plan, const struct dd_unit *unit,
     if (args.stats.sums != NULL)
         side_args.stats.sums = plan->side_partials;
     DD_TRY(plan->choice.algorithm[conv][DD_CONV_FORWARD]->forward_with(plan->device, &shape, &args, &side_args, list));
-    DD_TRY(add_finish(plan, side, mode, side_args.stats, list));
-    return add_finish(plan, conv, mode, args.stats, list);
+    if (args.stats.sums == NULL)
+        return DD_OK;
+    const struct dd_forward_layer layers[] = {layer_of(plan, conv, mode, args.stats),
+                                              layer_of(plan, side, mode, side_args.stats)};
+    return dd_finish_forward(plan->device, layers, 2, 1.0f, list);
 }
 
 static dd_status build_stem(struct dd_plan *plan, int n, enum dd_pass_mode mode, struct dd_launches *list) {

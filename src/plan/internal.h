@@ -2,7 +2,7 @@
 #ifndef DD_PLAN_INTERNAL_H
 #define DD_PLAN_INTERNAL_H
 
-#include "ops/batchnorm.h"
+#include "ops/finish.h"
 #include "ops/loss.h"
 #include "plan/memory.h"
 #include "plan/plan.h"

@@ -104,7 +104,7 @@ static dd_status enqueue_reading(struct dd_plan *plan, struct dd_launches *list,
 static dd_status enqueue_unit(struct dd_plan *plan, struct dd_unit_lists *lists, int u, const unsigned char *gates) {
     if (plan->layout.options.masked) {
         struct dd_launches *list = &lists->at[1][DD_READ_OUTPUT];
-        DD_TRY(dd_launch_set(plan->device, &list->at[lists->gate_launch], DD_BN_GATE_ARG, DD_FLOAT(gates[u] ? 1 : 0)));
+        DD_TRY(dd_launch_set(plan->device, &list->at[lists->gate_launch], DD_FINISH_GATE, DD_FLOAT(gates[u] ? 1 : 0)));
         return dd_launches_enqueue(plan->device, list);
     }
     const bool on = gates[u] != 0;

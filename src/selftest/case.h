@@ -24,6 +24,7 @@ struct dd_bn_case {
     bool masked; /* backward: a ReLU between BN and the sum */
     float gate;
     int slices; /* 0: as dd_bn_slices says */
+    bool pair;  /* the merge of a second layer in the same launch, without a gate */
 };
 dd_status dd_case_bn_forward(dd_device *device, const struct dd_bn_case *bn, uint64_t seed,
                              struct dd_case_result *result);

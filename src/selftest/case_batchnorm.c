@@ -4,7 +4,7 @@
  */
 #include <math.h>
 
-#include "ops/batchnorm.h"
+#include "ops/finish.h"
 #include "selftest/check.h"
 
 static const double eps = DD_CHECK_EPSILON;
@@ -17,6 +17,7 @@ static int slices_of(const struct dd_device *device, const struct dd_bn_case *bn
 struct forward_values {
     double *z, *gamma, *beta, *running_mean, *running_var;
     double *mean, *var, *invstd, *scale, *shift, *inference_scale, *inference_shift;
+    double *other_scale; /* without the gate */
 };
 
 static void draw_forward(struct dd_check *check, const struct dd_bn_case *bn, struct forward_values *v) {
@@ -31,6 +32,7 @@ static void draw_forward(struct dd_check *check, const struct dd_bn_case *bn, st
     v->invstd = dd_check_zeros(check, c);
     v->scale = dd_check_zeros(check, c);
     v->shift = dd_check_zeros(check, c);
+    v->other_scale = dd_check_zeros(check, c);
     v->inference_scale = dd_check_zeros(check, c);
     v->inference_shift = dd_check_zeros(check, c);
 }
@@ -41,6 +43,7 @@ static void refer_forward(const struct dd_bn_case *bn, struct forward_values *v)
     for (int c = 0; c < bn->shape.c; ++c) {
         double scale = v->gamma[c] / sqrt(v->var[c] + DD_BN_EPSILON);
         v->invstd[c] = 1 / sqrt(v->var[c] + DD_BN_EPSILON);
+        v->other_scale[c] = scale;
         v->scale[c] = (double)bn->gate * scale;
         v->shift[c] = (double)bn->gate * (v->beta[c] - v->mean[c] * scale);
         v->inference_scale[c] = v->gamma[c] / sqrt(v->running_var[c] + DD_BN_EPSILON);
@@ -81,7 +84,13 @@ dd_status dd_case_bn_forward(dd_device *device, const struct dd_bn_case *bn, uin
         .scale = dd_check_vector(&check, NULL, s.c, padded),
         .shift = dd_check_vector(&check, NULL, s.c, padded),
     };
-    struct dd_bn_vectors inference = vectors;
+    struct dd_bn_vectors other = vectors, inference = vectors; /* other: of a second layer, without a gate */
+    other.running_mean = dd_check_vector(&check, v.running_mean, s.c, padded);
+    other.running_var = dd_check_vector(&check, v.running_var, s.c, padded);
+    other.mean = dd_check_vector(&check, NULL, s.c, padded);
+    other.invstd = dd_check_vector(&check, NULL, s.c, padded);
+    other.scale = dd_check_vector(&check, NULL, s.c, padded);
+    other.shift = dd_check_vector(&check, NULL, s.c, padded);
     inference.scale = dd_check_vector(&check, NULL, s.c, padded);
     inference.shift = dd_check_vector(&check, NULL, s.c, padded);
     partials.sums = dd_check_vector(&check, NULL, 0, partials.slices * 3 * padded);
@@ -91,7 +100,10 @@ dd_status dd_case_bn_forward(dd_device *device, const struct dd_bn_case *bn, uin
     refer_forward(bn, &v);
     dd_check_run(&check, dd_bn_partials(device, s, z, partials, &check.list));
     dd_launches_clear(&check.list);
-    dd_check_run(&check, dd_bn_finish(device, s.c, padded, partials, &vectors, 0.9f, 0.1f, bn->gate, &check.list));
+    const struct dd_forward_layer layers[] = {
+        {.shape = s, .partials = partials, .vectors = vectors, .keep = 0.9f, .gain = 0.1f},
+        {.shape = s, .partials = partials, .vectors = other, .keep = 0.9f, .gain = 0.1f}};
+    dd_check_run(&check, dd_finish_forward(device, layers, bn->pair ? 2 : 1, bn->gate, &check.list));
     dd_launches_clear(&check.list);
     dd_check_run(&check, dd_bn_inference(device, padded, &inference, &check.list));
 
@@ -107,6 +119,12 @@ dd_status dd_case_bn_forward(dd_device *device, const struct dd_bn_case *bn, uin
     dd_check_compare_vector(&check, "running mean", vectors.running_mean, v.running_mean, c, mean);
     dd_check_compare_vector(&check, "running variance", vectors.running_var, v.running_var, c,
                             var * dd_check_magnitude(v.running_var, c));
+    if (bn->pair) {
+        dd_check_compare_vector(&check, "the second mean", other.mean, v.mean, c, mean);
+        dd_check_compare_tensor(&check, "the second scale", row, other.scale, v.other_scale, 2 * var * invstd);
+        dd_check_compare_vector(&check, "the second running variance", other.running_var, v.running_var, c,
+                                var * dd_check_magnitude(v.running_var, c));
+    }
     dd_check_compare_tensor(&check, "inference scale", row, inference.scale, v.inference_scale, var);
     dd_check_compare_tensor(&check, "inference shift", row, inference.shift, v.inference_shift, 4 * mean + var);
 done:
@@ -116,6 +134,7 @@ done:
 struct backward_values {
     double *g, *z, *gamma, *mask_scale, *mask_shift, *mask, *masked;
     double *mean, *var, *invstd, *dz, *dgamma, *dbeta;
+    double *other_dbeta; /* without the gate */
 };
 
 static void draw_backward(struct dd_check *check, const struct dd_bn_case *bn, struct backward_values *v) {
@@ -134,6 +153,7 @@ static void draw_backward(struct dd_check *check, const struct dd_bn_case *bn, s
     v->dz = dd_check_zeros(check, count);
     v->dgamma = dd_check_zeros(check, c);
     v->dbeta = dd_check_zeros(check, c);
+    v->other_dbeta = dd_check_zeros(check, c);
 }
 
 static void refer_backward(const struct dd_bn_case *bn, struct backward_values *v) {
@@ -146,6 +166,7 @@ static void refer_backward(const struct dd_bn_case *bn, struct backward_values *
     dd_ref_bn_backward(s, v->masked, v->z, v->gamma, DD_BN_EPSILON, v->dz, v->dgamma, v->dbeta);
     for (int c = 0; c < s.c; ++c) {
         v->invstd[c] = 1 / sqrt(v->var[c] + DD_BN_EPSILON);
+        v->other_dbeta[c] = v->dbeta[c];
         v->dgamma[c] *= (double)bn->gate;
         v->dbeta[c] *= (double)bn->gate;
     }
@@ -183,7 +204,7 @@ dd_status dd_case_bn_backward(dd_device *device, const struct dd_bn_case *bn, ui
     const int padded = dd_shape_padded_c(s);
     const size_t pixels = dd_shape_pixels(s), c = (size_t)s.c;
     struct dd_partials partials = {NULL, slices_of(device, bn)};
-    cl_mem k[3], dgamma, dbeta;
+    cl_mem k[3], other_k[3], dgamma, dbeta; /* other_k: of a second layer, without a gate */
 
     dd_check_begin(&check, device, seed, result);
     draw_backward(&check, bn, &v);
@@ -205,8 +226,25 @@ dd_status dd_case_bn_backward(dd_device *device, const struct dd_bn_case *bn, ui
     partials.sums = dd_check_vector(&check, NULL, 0, partials.slices * 2 * padded);
     dd_check_run(&check, dd_bn_backward_partials(device, s, &gradient, vectors.mean, partials, &check.list));
     dd_launches_clear(&check.list);
-    dd_check_run(&check, dd_bn_backward_finish(device, s.c, padded, pixels, partials, &vectors, bn->gate, dgamma, dbeta,
-                                               k[0], k[1], k[2], &check.list));
+    const struct dd_backward_layer layer = {.shape = s,
+                                            .partials = partials,
+                                            .gamma = vectors.gamma,
+                                            .mean = vectors.mean,
+                                            .invstd = vectors.invstd,
+                                            .dgamma = dgamma,
+                                            .dbeta = dbeta,
+                                            .k1 = k[0],
+                                            .k2 = k[1],
+                                            .k3 = k[2]};
+    struct dd_backward_finish finish = {.layers = {layer, layer}, .layer_count = bn->pair ? 2 : 1};
+    finish.layers[1].dgamma = dd_check_vector(&check, NULL, s.c, padded);
+    finish.layers[1].dbeta = dd_check_vector(&check, NULL, s.c, padded);
+    for (int i = 0; i < 3; ++i)
+        other_k[i] = dd_check_vector(&check, NULL, s.c, padded);
+    finish.layers[1].k1 = other_k[0];
+    finish.layers[1].k2 = other_k[1];
+    finish.layers[1].k3 = other_k[2];
+    dd_check_run(&check, dd_finish_backward(device, &finish, bn->gate, &check.list));
 
     /* a sum of P terms of magnitude 1: rounding grows as sqrt(P), the tolerance as P; z - mean loses what |mean|
      * takes */
@@ -217,6 +255,10 @@ dd_status dd_case_bn_backward(dd_device *device, const struct dd_bn_case *bn, ui
     dd_check_compare_tensor(&check, "dgamma", row, dgamma, v.dgamma, sum * spread * invstd);
     if (check.status == DD_OK)
         compare_dz(&check, bn, &v, k, 16 * eps * spread * invstd * invstd);
+    if (bn->pair)
+        dd_check_compare_tensor(&check, "the second dbeta", row, finish.layers[1].dbeta, v.other_dbeta, sum);
+    if (check.status == DD_OK && bn->pair && bn->gate == 1)
+        compare_dz(&check, bn, &v, other_k, 16 * eps * spread * invstd * invstd);
 done:
     return dd_check_end(&check);
 }

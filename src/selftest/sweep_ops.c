@@ -46,9 +46,10 @@ static void bn_forward(struct dd_sweep *sweep) {
         bn.offset = i % 3 == 0 ? 30 : 0;
         bn.gate = i % 7 == 0 ? 0 : 1;
         bn.slices = i % 5 == 0 ? 3 : 0;
+        bn.pair = i % 2 == 1;
         dd_sweep_take(sweep, dd_case_bn_forward(sweep->device, &bn, sweep->seed, &sweep->result),
-                      SHAPE_FORMAT " around %g, gate %g, slices %d", SHAPE_VALUES(bn.shape), bn.offset, (double)bn.gate,
-                      bn.slices);
+                      SHAPE_FORMAT " around %g, gate %g, slices %d%s", SHAPE_VALUES(bn.shape), bn.offset,
+                      (double)bn.gate, bn.slices, bn.pair ? ", two layers" : "");
     }
 }
 
@@ -61,9 +62,10 @@ static void bn_backward(struct dd_sweep *sweep) {
         bn.offset = i % 3 == 0 ? 10 : 0;
         bn.gate = i % 7 == 0 ? 0 : 1;
         bn.slices = i % 5 == 0 ? 3 : 0;
+        bn.pair = i % 3 != 1;
         dd_sweep_take(sweep, dd_case_bn_backward(sweep->device, &bn, sweep->seed, &sweep->result),
-                      SHAPE_FORMAT " around %g, gate %g, slices %d%s", SHAPE_VALUES(bn.shape), bn.offset,
-                      (double)bn.gate, bn.slices, bn.masked ? ", masked" : "");
+                      SHAPE_FORMAT " around %g, gate %g, slices %d%s%s", SHAPE_VALUES(bn.shape), bn.offset,
+                      (double)bn.gate, bn.slices, bn.masked ? ", masked" : "", bn.pair ? ", two layers" : "");
     }
 }
 

@@ -30,18 +30,20 @@ static void run(bool backward) {
     for (int f = 0; f < CASE_TEST_FORMS; ++f) {
         case_test_group(device, case_test_forms[f].grouped);
         for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
-            for (int masked = 0; masked <= (int)backward; ++masked) {
+            for (int form = 0; form < (backward ? 4 : 2); ++form) {
+                const bool masked = form >= 2;
                 struct dd_bn_case c = cases[i];
                 struct dd_case_result result = {0};
                 c.shape.v = case_test_forms[f].v;
                 c.masked = masked;
+                c.pair = form % 2 == 1;
                 if (backward && c.offset > 100)
                     c.offset = 10;
                 dd_status status = backward ? dd_case_bn_backward(device, &c, dd_test_seed(), &result)
                                             : dd_case_bn_forward(device, &c, dd_test_seed(), &result);
-                case_test_expect(status, &result, dd_test_seed(), "%dx%dx%dx%d V %d grouped %d masked %d case %zu",
-                                 c.shape.n, c.shape.c, c.shape.h, c.shape.w, c.shape.v, case_test_forms[f].grouped,
-                                 masked, i);
+                case_test_expect(status, &result, dd_test_seed(),
+                                 "%dx%dx%dx%d V %d grouped %d masked %d pair %d case %zu", c.shape.n, c.shape.c,
+                                 c.shape.h, c.shape.w, c.shape.v, case_test_forms[f].grouped, masked, c.pair, i);
             }
         }
     }
