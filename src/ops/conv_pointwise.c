@@ -34,6 +34,11 @@ int dd_pointwise_slices(const struct dd_device_info *info, const struct dd_conv 
     return dd_div_up((int)pixels, run); /* none of which is empty */
 }
 
+/* Blocks of outputs that a register block of products has side by side: four of 16 channels load less than two. */
+static int products_side(int v, int blocks) {
+    return v >= 16 && blocks % 4 == 0 ? 4 : dd_conv_side_by_side(blocks);
+}
+
 /* Pixels or channels of a register block of so many blocks of channels. */
 static int block_values(int v, int side) {
     return (v >= 16 ? SUMS : SUMS_NARROW) / side;
@@ -43,10 +48,10 @@ int dd_pointwise_block_options(char *options, size_t size, const struct dd_conv 
                                enum dd_conv_direction direction) {
     const int v = conv->out.v, sources = dd_shape_blocks(conv->in), targets = dd_shape_blocks(conv->out);
     if (direction == DD_CONV_FORWARD) {
-        const int side = dd_conv_side_by_side(targets);
+        const int side = products_side(v, targets);
         return snprintf(options, size, " -DPIXELS=%d -DSIDE=%d -DBLOCK=%d", CHUNK, side, block_values(v, side));
     }
-    const int side = dd_conv_side_by_side(sources), wide = dd_conv_side_by_side(targets);
+    const int side = products_side(v, sources), wide = dd_conv_side_by_side(targets);
     return snprintf(options, size, " -DPIXELS=%d -DSIDE=%d -DBLOCK=%d -DBLOCK_TARGETS=%d -DBLOCK_VALUES=%d", CHUNK,
                     side, block_values(v, side), wide, dd_smaller(v, block_values(v, wide)));
 }
