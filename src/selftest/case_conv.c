@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "ops/finish.h"
 #include "ref/ref_conv.h"
 #include "selftest/check.h"
 
@@ -534,6 +535,7 @@ dd_status dd_case_conv_both(dd_device *device, const struct dd_conv_algorithm *a
     const struct data_variant *form = &data_variants[variant % DATA_VARIANTS];
     const size_t floats = dd_weight_floats(conv->out.c, conv->in.c, conv->kernel, conv->out.v, conv->in.v);
     struct dd_conv_backward_data_args data;
+    struct dd_backward_finish finish = {.sum_count = 0}; /* as in a network; backward weights alone do without */
     struct data_expected want;
     struct conv_case c;
     begin(&c, device, algorithm, conv, "backward", seed);
@@ -547,9 +549,12 @@ dd_status dd_case_conv_both(dd_device *device, const struct dd_conv_algorithm *a
                                                           .prologue = c.prologue,
                                                           .dz = c.gradient,
                                                           .dw = dd_check_bytes(&c.check, NULL, floats * sizeof(float)),
-                                                          .workspace = c.workspace};
-    if (c.check.status == DD_OK)
-        dd_check_run(&c.check, algorithm->backward(device, conv, &data, &weights, &c.check.list));
+                                                          .workspace = c.workspace,
+                                                          .finish = &finish};
+    if (c.check.status == DD_OK) {
+        const dd_status added = algorithm->backward(device, conv, &data, &weights, &c.check.list);
+        dd_check_run(&c.check, added == DD_OK ? dd_finish_backward(device, &finish, 1.0f, &c.check.list) : added);
+    }
     check_data(&c, &data, &want);
     if (c.check.status == DD_OK)
         check_weights(&c, weights.dw);
