@@ -4,7 +4,7 @@
  * taken in order, so that the bits are the same in every run, whatever shares the launch.
  *
  * Build options: V as in common.clh; LAYERS, batch norms, and SUMS, weight gradients, 0 to 2 each; SV, channels in a
- * block of the weight gradients' x: V (default), or 1 for images; SINGLE: groups of one work-item.
+ * block of the weight gradients' x: V (default), or 1 for images; GROUP, work-items of a group (1 on CPUs).
  */
 #include "common.clh"
 #pragma OPENCL FP_CONTRACT OFF
@@ -18,10 +18,8 @@
 #ifndef SV
 #define SV V
 #endif
-#ifdef SINGLE
-#define GROUPED DD_SINGLE
-#else
-#define GROUPED
+#ifndef GROUP
+#define GROUP 1
 #endif
 
 /* sums [slices][2][blocks][V]; vectors [blocks][V]; pixels: of a channel. gate 0: its gradients vanish. */
@@ -89,19 +87,20 @@ INLINE void add_slices(int item, global const vfloat *restrict workspace, int fi
     }                                                                                                                  \
     item -= (count);
 
-/* gate: of the first layer; the second has none. Global size: items of all sums and blocks of all layers. */
-kernel GROUPED void finish_backward(float gate
+/* gate: of the first layer; the second has none. Global size: items of all sums and blocks of all layers, or more. */
+__attribute__((reqd_work_group_size(GROUP, 1, 1)))
+kernel void finish_backward(float gate
 #if LAYERS > 0
-                                    LAYER(0)
+                            LAYER(0)
 #endif
 #if LAYERS > 1
-                                    LAYER(1)
+                            LAYER(1)
 #endif
 #if SUMS > 0
-                                    SUM(0)
+                            SUM(0)
 #endif
 #if SUMS > 1
-                                    SUM(1)
+                            SUM(1)
 #endif
 )
 {

@@ -3,7 +3,7 @@
  * 1979) and makes scale and shift of them. One work-item for each block of channels walks the slices in order, so that
  * the bits are the same in every run, alone or with another layer.
  *
- * Build options: V as in common.clh; LAYERS 1 or 2; SINGLE: groups of one work-item.
+ * Build options: V as in common.clh; LAYERS 1 or 2; GROUP, work-items of a group (1 on CPUs).
  */
 #include "common.clh"
 #pragma OPENCL FP_CONTRACT OFF
@@ -11,10 +11,8 @@
 #ifndef LAYERS
 #define LAYERS 1
 #endif
-#ifdef SINGLE
-#define GROUPED DD_SINGLE
-#else
-#define GROUPED
+#ifndef GROUP
+#define GROUP 1
 #endif
 
 /*
@@ -63,10 +61,11 @@ INLINE void finish_layer(int block, float gate, float epsilon, global const vflo
     sums##i, slices##i, channels##i, blocks##i, keep##i, gain##i, gamma##i, beta##i, running_mean##i, running_var##i,  \
         batch_mean##i, batch_invstd##i, scale##i, shift##i
 
-/* gate: of the first layer; the second has none. Global size: blocks of channels of all layers. */
-kernel GROUPED void finish_forward(float gate, float epsilon, LAYER(0)
+/* gate: of the first layer; the second has none. Global size: blocks of channels of all layers, or more. */
+__attribute__((reqd_work_group_size(GROUP, 1, 1)))
+kernel void finish_forward(float gate, float epsilon, LAYER(0)
 #if LAYERS > 1
-                                   , LAYER(1)
+                           , LAYER(1)
 #endif
 )
 {

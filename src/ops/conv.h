@@ -147,8 +147,8 @@ static inline int dd_conv_side_by_side(int blocks) {
 /** Of w in device order. */
 size_t dd_conv_weight_bytes(const struct dd_conv *conv);
 
-/** The arguments of a weight gradient that is made before the data gradient, which may make its form in the workspace.
- */
+/** The arguments of a weight gradient that is made before the data gradient. Where this one makes its form in the
+ * workspace, the slices there are added up before. */
 static inline struct dd_conv_backward_weights_args
 dd_conv_weights_before_data(const struct dd_conv_backward_weights_args *weights,
                             const struct dd_conv_backward_data_args *data) {

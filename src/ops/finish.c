@@ -3,7 +3,14 @@
 
 #include <stdio.h>
 
-enum { LAYER_ARGS = 14, SUM_ARGS = 9, ARGS_MOST = 2 + DD_FINISH_MOST * (LAYER_ARGS + SUM_ARGS) };
+#include "ops/spread.h"
+
+enum {
+    GROUP_WANTED = 64,
+    LAYER_ARGS = 14, /* at most */
+    SUM_ARGS = 9,
+    ARGS_MOST = 2 + DD_FINISH_MOST * (LAYER_ARGS + SUM_ARGS)
+};
 
 /* Arguments as they gather. */
 struct arguments {
@@ -19,19 +26,19 @@ static void append(struct arguments *to, const struct dd_arg *args, size_t count
     append(to, (const struct dd_arg[]){__VA_ARGS__},                                                                   \
            sizeof((const struct dd_arg[]){__VA_ARGS__}) / sizeof(struct dd_arg))
 
-/* `items` work-items: on CPUs, whose drivers would give them all to one thread, in groups of one. */
+/* At least `items` work-items; on CPUs, whose drivers would give one large group to one thread, in groups of one. */
 static dd_status add(dd_device *device, const char *source, const char *kernel, const char *options, int items,
                      const struct arguments *args, struct dd_launches *list) {
-    const bool single = device->info.type == DD_DEVICE_CPU;
+    const int group = dd_group_size(&device->info, GROUP_WANTED);
     char all[96];
-    snprintf(all, sizeof all, "%s%s", options, single ? " -DSINGLE" : "");
+    snprintf(all, sizeof all, "%s -DGROUP=%d", options, group);
     const struct dd_kernel_spec spec = {.source = source,
                                         .kernel = kernel,
                                         .options = all,
                                         .label = kernel,
                                         .dims = 1,
                                         .global = {(size_t)items, 1, 1},
-                                        .local = {single, single, single}};
+                                        .local = {(size_t)group, 1, 1}};
     return dd_launches_add(list, device, &spec, args->at, args->count);
 }
 

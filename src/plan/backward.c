@@ -109,7 +109,7 @@ static dd_status add_gradients(struct dd_plan *plan, int conv, struct dd_gradien
     if (args.both) {
         args.weights.finish = finish;
         DD_TRY(data_by->backward(plan->device, shape, &args.data, &args.weights, list));
-    } else {
+    } else { /* nothing is left in the workspace, which the other algorithm uses as it likes */
         DD_TRY(weights_by->backward_weights(plan->device, shape, &args.weights, list));
         if (input->dx != NULL)
             DD_TRY(data_by->backward_data(plan->device, shape, &args.data, list));

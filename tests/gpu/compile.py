@@ -30,8 +30,8 @@ COMMON_OPTIONS = ["-cl-std=CL1.2"]
 
 # Convolutions whose supports() refuses all but CPUs (src/ops/conv_direct.c, src/ops/conv_winograd.c).
 CPU_ONLY = ["conv/direct_bwd_data.cl", "conv/direct_bwd_weight.cl", "conv/direct_fwd.cl", "conv/pointwise_bwd.cl",
-            "conv/pointwise_fwd.cl", "conv/weights.cl", "conv/winograd_bwd.cl",
-            "conv/winograd_bwd_data.cl", "conv/winograd_bwd_weight.cl", "conv/winograd_fwd.cl"]
+            "conv/pointwise_fwd.cl", "conv/weights.cl", "conv/winograd_bwd.cl", "conv/winograd_bwd_data.cl",
+            "conv/winograd_bwd_weight.cl", "conv/winograd_fwd.cl"]
 
 
 def product(**values):
@@ -49,8 +49,8 @@ PROGRAMS = {
     "bench/peak.cl": product(V=WIDTHS, ACCUMULATORS=[12]),
     "conv/im2col.cl": [dict(V=v, KERNEL=k, STRIDE=s, PAD=p) for v in WIDTHS for k, s, p in WINDOWS],
     "data/augment.cl": product(GROUP=[64]),
-    "finish/backward.cl": product(V=WIDTHS, LAYERS=[1, 2]),
-    "finish/forward.cl": product(V=WIDTHS, LAYERS=[1, 2]),
+    "finish/backward.cl": product(V=WIDTHS, GROUP=[64], LAYERS=[1, 2]),
+    "finish/forward.cl": product(V=WIDTHS, GROUP=[64], LAYERS=[1, 2]),
     "linear/bias.cl": [{}],
     "loss/softmax_xent.cl": product(GROUP=[64]),
     "norm/bn_bwd.cl": product(V=WIDTHS, GROUP=[64], MASK=[0, 1]),
