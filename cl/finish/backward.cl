@@ -23,11 +23,10 @@
 #endif
 
 /* sums [slices][2][blocks][V]; vectors [blocks][V]; pixels: of a channel. gate 0: its gradients vanish. */
-INLINE void finish_layer(int block, float gate, global const vfloat *restrict sums, int slices, int channels,
-                         int blocks, float pixels, global const vfloat *restrict gamma,
-                         global const vfloat *restrict mean, global const vfloat *restrict invstd,
-                         global vfloat *restrict dgamma, global vfloat *restrict dbeta, global vfloat *restrict k1,
-                         global vfloat *restrict k2, global vfloat *restrict k3)
+INLINE void finish_layer(int block, float gate, global const vfloat *sums, int slices, int channels, int blocks,
+                         float pixels, global const vfloat *gamma, global const vfloat *mean,
+                         global const vfloat *invstd, global vfloat *dgamma, global vfloat *dbeta, global vfloat *k1,
+                         global vfloat *k2, global vfloat *k3)
 {
     vfloat sum_g = DD_SPLAT(0.0f), sum_gz = DD_SPLAT(0.0f);
     for (int slice = 0; slice < slices; ++slice) {
@@ -49,8 +48,8 @@ INLINE void finish_layer(int block, float gate, global const vfloat *restrict su
  * [slices][targets][sources][taps][SV][V], which begins at vector `first` of the workspace; channels from source_c and
  * target_c on are padding and become 0.
  */
-INLINE void add_slices(int item, global const vfloat *restrict workspace, int first, int slices, int taps, int source_c,
-                       int target_c, int sources, int targets, global vfloat *restrict dw)
+INLINE void add_slices(int item, global const vfloat *workspace, int first, int slices, int taps, int source_c,
+                       int target_c, int sources, int targets, global vfloat *dw)
 {
     global const vfloat *part = workspace + first;
     const int s = item / taps % sources, t = item / taps / sources;

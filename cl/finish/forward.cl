@@ -19,12 +19,10 @@
  * sums [slices][3][blocks][V]: count, mean, M2; vectors [blocks][V]. The variance that normalises is the biased one,
  * the running variance takes the unbiased one. gate 0: the layer's output vanishes.
  */
-INLINE void finish_layer(int block, float gate, float epsilon, global const vfloat *restrict sums, int slices,
-                         int channels, int blocks, float keep, float gain, global const vfloat *restrict gamma,
-                         global const vfloat *restrict beta, global vfloat *restrict running_mean,
-                         global vfloat *restrict running_var, global vfloat *restrict batch_mean,
-                         global vfloat *restrict batch_invstd, global vfloat *restrict scale,
-                         global vfloat *restrict shift)
+INLINE void finish_layer(int block, float gate, float epsilon, global const vfloat *sums, int slices, int channels,
+                         int blocks, float keep, float gain, global const vfloat *gamma, global const vfloat *beta,
+                         global vfloat *running_mean, global vfloat *running_var, global vfloat *batch_mean,
+                         global vfloat *batch_invstd, global vfloat *scale, global vfloat *shift)
 {
     /* relative to a value near the mean: that of the first slice */
     const vfloat base = ((global const float *)sums)[0] > 0.0f ? sums[blocks + block] : DD_SPLAT(0.0f);

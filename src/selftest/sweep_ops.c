@@ -168,6 +168,8 @@ static void sgd(struct dd_sweep *sweep) {
 }
 
 static void weights(struct dd_sweep *sweep) {
+    if (sweep->device->info.type != DD_DEVICE_CPU)
+        return; /* no algorithm of other devices reads forms */
     dd_sweep_take(sweep, dd_case_weights(sweep->device, sweep->v, sweep->seed, &sweep->result), "forms, V = %d",
                   sweep->v);
 }
