@@ -75,44 +75,46 @@ struct state {
 };
 
 /*
- * Stores the first `count` of the register block of dx under the output's pixels from first on; whole, a constant: all
- * of it. dx and raw from the block of channels on, x from the chunk's pixel on.
+ * Stores acc [pixels], a constant, to dx under the output's pixels from first on. dx and raw from the block of channels
+ * on, x from the chunk's pixel on.
  */
-INLINE void store_block(const int whole, const vfloat *acc, __global vfloat *dx, int first, int count, int store,
-                        const vfloat *x, __global const vfloat *raw, struct state *state)
+INLINE void store_pixels(const int pixels, const vfloat *acc, __global vfloat *dx, int first, int store,
+                         const vfloat *x, __global const vfloat *raw, struct state *state)
 {
     const vfloat mean = state->mean;
     vfloat sum = state->sum, product = state->product;
-    UNROLL for (int p = 0; p < BLOCK; p++) {
-        if (whole || p < count) {
-            const size_t at = input_pixel(first + p);
-            const vfloat all = store & STORE_ADD ? dx[at] + acc[p] : acc[p];
-            const vfloat kept = store & STORE_MASK ? DD_KEEP_POSITIVE(all, x[p]) : all;
-            if (store & STORE_SUMS) {
-                sum += kept;
-                product = fma(kept, raw[at] - mean, product);
-            }
-            dx[at] = kept;
+    UNROLL for (int p = 0; p < pixels; p++) {
+        const size_t at = input_pixel(first + p);
+        const vfloat all = store & STORE_ADD ? dx[at] + acc[p] : acc[p];
+        const vfloat kept = store & STORE_MASK ? DD_KEEP_POSITIVE(all, x[p]) : all;
+        if (store & STORE_SUMS) {
+            sum += kept;
+            product = fma(kept, raw[at] - mean, product);
         }
+        dx[at] = kept;
     }
     state->sum = sum;
     state->product = product;
 }
 
-/* The same for the kinds of store that there are, the frequent ones as constants. */
-INLINE void store_any(const vfloat *acc, __global vfloat *dx, int first, int count, int store, const vfloat *x,
-                      __global const vfloat *raw, struct state *state)
+/* The first `count` of a register block's, for the kinds of store that there are, the frequent ones as constants. */
+INLINE void store_block(const vfloat *acc, __global vfloat *dx, int first, int count, int store, const vfloat *x,
+                        __global const vfloat *raw, struct state *state)
 {
-    if (count < BLOCK)
-        store_block(0, acc, dx, first, count, store, x, raw, state);
-    else if (store == 0)
-        store_block(1, acc, dx, first, count, 0, x, raw, state);
-    else if (store == STORE_MASK)
-        store_block(1, acc, dx, first, count, STORE_MASK, x, raw, state);
-    else if (store == (STORE_MASK | STORE_SUMS))
-        store_block(1, acc, dx, first, count, STORE_MASK | STORE_SUMS, x, raw, state);
-    else
-        store_block(1, acc, dx, first, count, store, x, raw, state);
+    if (count < BLOCK) {
+        vfloat rest[BLOCK];
+        set_aside(rest, acc);
+        NO_UNROLL for (int p = 0; p < count; p++)
+            store_pixels(1, rest + p, dx, first + p, store, x + p, raw, state);
+    } else if (store == 0) {
+        store_pixels(BLOCK, acc, dx, first, 0, x, raw, state);
+    } else if (store == STORE_MASK) {
+        store_pixels(BLOCK, acc, dx, first, STORE_MASK, x, raw, state);
+    } else if (store == (STORE_MASK | STORE_SUMS)) {
+        store_pixels(BLOCK, acc, dx, first, STORE_MASK | STORE_SUMS, x, raw, state);
+    } else {
+        store_pixels(BLOCK, acc, dx, first, store, x, raw, state);
+    }
 }
 
 /*
@@ -125,7 +127,7 @@ INLINE void multiply(__global vfloat *dx, size_t step, int first, int count, int
     vfloat acc[SIDE][BLOCK];
     multiply_block(acc, TARGETS, wt, dz);
     UNROLL for (int s = 0; s < SIDE; s++)
-        store_any(acc[s], dx + s * step, first, count, store, x + s * PIXELS, raw + s * step, &states[s]);
+        store_block(acc[s], dx + s * step, first, count, store, x + s * PIXELS, raw + s * step, &states[s]);
 }
 
 /* The pixels of dx that no product reaches, beside and below the ones under count output pixels; raw, how: x there. */

@@ -11,9 +11,8 @@ enum {
     PIXELS_LEAST = 256,  /* of a slice: below that the slice's own weight gradient costs more than its pixels */
     MOST_SLICES = 512,
     LARGEST_PARTS = 32 << 20,     /* bytes of weight gradient slices in the workspace */
-    SUMS = 16,                    /* of a register block of several blocks of channels ... */
+    SUMS = 16,                    /* of a register block: chains of multiply-adds beside each other ... */
     SUMS_NARROW = 8,              /* ... with shorter vectors than 16, where there may be 16 registers */
-    VALUES = 8,                   /* pixels, or channels, at most: memory is slower at longer bursts */
     CHUNK = 16,                   /* pixels: while one is computed, the next is fetched, which keeps memory busy */
     LARGEST_WEIGHTS = 128 * 1024, /* bytes of a weight gradient in private memory */
 };
@@ -42,7 +41,7 @@ static int products_side(int v, int blocks) {
 
 /* Pixels or channels of a register block of so many blocks of channels. */
 static int block_values(int v, int side) {
-    return dd_smaller(VALUES, (v >= 16 ? SUMS : SUMS_NARROW) / side);
+    return (v >= 16 ? SUMS : SUMS_NARROW) / side;
 }
 
 int dd_pointwise_block_options(char *options, size_t size, const struct dd_conv *conv,
@@ -54,7 +53,7 @@ int dd_pointwise_block_options(char *options, size_t size, const struct dd_conv 
     }
     const int side = products_side(v, sources), wide = dd_conv_side_by_side(targets);
     return snprintf(options, size, " -DPIXELS=%d -DSIDE=%d -DBLOCK=%d -DBLOCK_TARGETS=%d -DBLOCK_VALUES=%d", CHUNK,
-                    side, block_values(v, side), wide, wide == 1 ? v : block_values(v, wide));
+                    side, block_values(v, side), wide, dd_smaller(v, block_values(v, wide)));
 }
 
 /* The build options of both kernels' heads. */
