@@ -10,10 +10,10 @@ enum {
     SLICES_PER_UNIT = 4, /* work-items per compute unit: each leaves a weight gradient to add up */
     PIXELS_LEAST = 256,  /* of a slice: below that the slice's own weight gradient costs more than its pixels */
     MOST_SLICES = 512,
-    LARGEST_PARTS = 32 << 20,     /* bytes of weight gradient slices in the workspace */
-    SUMS = 16,                    /* of a register block: chains of multiply-adds beside each other ... */
-    SUMS_NARROW = 8,              /* ... with shorter vectors than 16, where there may be 16 registers */
-    CHUNK = 16,                   /* pixels: while one is computed, the next is fetched, which keeps memory busy */
+    LARGEST_PARTS = 32 << 20, /* bytes of weight gradient slices in the workspace */
+    SUMS = 16,                /* of a register block: chains of multiply-adds beside each other ... */
+    SUMS_NARROW = 8,          /* ... with shorter vectors than 16, where there may be 16 registers */
+    CHUNK = 16, /* pixels, a multiple of SUMS: while one is computed, the next is fetched, which keeps memory busy */
     LARGEST_WEIGHTS = 128 * 1024, /* bytes of a weight gradient in private memory */
 };
 
